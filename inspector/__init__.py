@@ -1,0 +1,1 @@
+"""Inline inspection of reusable cups: camera frame to reject gate, part by part."""

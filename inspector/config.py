@@ -1,0 +1,227 @@
+"""line.yaml → typed settings. Unknown keys are errors; every field says its unit."""
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Literal
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+
+from inspector.core.errors import ConfigurationError
+
+_VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
+
+
+def _expand(value: object) -> object:
+    """Replace ``${NAME}`` and ``~``; a missing variable is an error, never an empty path."""
+    if not isinstance(value, str):
+        return value
+
+    def lookup(match: re.Match[str]) -> str:
+        name = match.group(1)
+        if name not in os.environ:
+            raise ValueError(f"environment variable {name} is not set")
+        return os.environ[name]
+
+    return str(Path(_VARIABLE.sub(lookup, value)).expanduser())
+
+
+ConfiguredPath = Annotated[Path, BeforeValidator(_expand)]
+
+
+class Settings(BaseModel):
+    """Base of all settings: immutable, and a key that nobody knows is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class CameraSettings(Settings):
+    """One GenICam camera, reached through any GenTL producer."""
+
+    producer: ConfiguredPath = Field(description="GenTL producer (.cti file) of the camera's maker")
+    serial: str | None = Field(
+        default=None, description="serial number; without one the only camera found is taken"
+    )
+    pixel_format: Literal[
+        "BayerRG8", "BayerRG10", "BayerRG12", "BayerRG16", "Mono8", "RGB8", "RGBa8"
+    ] = Field(default="BayerRG8", description="PFNC name of the pixel format to set")
+    exposure_us: float | None = Field(
+        default=None, gt=0, description="exposure time in µs; unset leaves the camera's own"
+    )
+    gain_db: float | None = Field(default=None, ge=0, description="gain in dB; unset leaves it")
+    trigger: Literal["hardware", "software", "free_run"] = Field(
+        default="hardware",
+        description="hardware: photo-eye wired to the camera; software: photo-eye read by the host; "
+        "free_run: no photo-eye, every whole cup that crosses the picture is one part",
+    )
+    trigger_line: str = Field(default="Line0", description="camera input the photo-eye is wired to")
+    frame_rate_hz: float = Field(default=20.0, gt=0, description="frames/s in free run")
+    buffers: int = Field(default=8, ge=2, le=64, description="GenTL buffers announced")
+    ring_slots: int = Field(default=12, ge=3, le=64, description="frames kept for inspection")
+    silence_ms: int = Field(
+        default=3000,
+        gt=0,
+        description="the camera is opened anew when it is unreachable, or in free run silent, this long",
+    )
+    node_values: dict[str, str | int | float | bool] = Field(
+        default_factory=dict, description="further GenICam features to set, by name, in this order"
+    )
+
+
+class PartSettings(Settings):
+    """Where parts are in time on one lane."""
+
+    min_interval_ms: float = Field(
+        default=70.0, gt=0, description="shortest time between two parts at the photo-eye, ms"
+    )
+    travel_ms: float = Field(
+        default=1200.0, gt=0, description="photo-eye (free run: picture centre) to gate, ms"
+    )
+    decide_before_ms: float = Field(
+        default=150.0, gt=0, description="the verdict must be out this long before the gate, ms"
+    )
+    frame_timeout_ms: float = Field(
+        default=400.0, gt=0, description="trigger to frame at most, ms; then missing_frame"
+    )
+    belt_px_per_s: float = Field(
+        default=7000.0,
+        description="free run: speed of cups across the picture, px/s, + is rightward",
+    )
+
+    @model_validator(mode="after")
+    def _deadline_after_trigger(self) -> "PartSettings":
+        if self.decide_before_ms >= self.travel_ms:
+            raise ValueError("decide_before_ms must be smaller than travel_ms")
+        return self
+
+
+class GateSettings(Settings):
+    """The PLC at the reject gate, spoken to over Modbus TCP."""
+
+    host: str = Field(default="127.0.0.1", description="PLC address")
+    port: int = Field(default=502, ge=1, le=65535, description="Modbus TCP port")
+    unit: int = Field(default=1, ge=0, le=255, description="Modbus unit id")
+    base_register: int = Field(
+        default=0, ge=0, le=65000, description="first register of this lane's block (docs/plc.md)"
+    )
+    poll_ms: float = Field(default=10.0, gt=0, le=100, description="time between two exchanges, ms")
+    timeout_ms: float = Field(default=200.0, gt=0, description="longest wait for an answer, ms")
+
+
+class LaneSettings(Settings):
+    """One lane: a camera, a recipe and a gate."""
+
+    name: str = Field(
+        pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name in records and metrics"
+    )
+    recipe: ConfiguredPath = Field(description="folder of the cup type's recipe")
+    camera: CameraSettings
+    part: PartSettings = PartSettings()
+    gate: GateSettings = GateSettings()
+
+
+class RecordsSettings(Settings):
+    """The ledger and the picture archive."""
+
+    directory: ConfiguredPath = Field(
+        default=Path("/var/lib/inspector"), description="ledger and pictures; survives restarts"
+    )
+    pictures_mb: int = Field(
+        default=2000, ge=0, description="pictures of rejects kept, MB; the oldest go first"
+    )
+    keep_free_mb: int = Field(
+        default=500, ge=0, description="pictures go first when the disk has less than this free, MB"
+    )
+
+
+class PageSettings(Settings):
+    """The operators' page."""
+
+    enabled: bool = Field(default=True, description="needs the extra 'hmi'")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=8080, ge=0, le=65535, description="port; 0 takes any free one")
+
+
+class MetricsSettings(Settings):
+    """The Prometheus end point."""
+
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=9108, ge=0, le=65535, description="port; 0 takes any free one")
+
+
+class LineSettings(Settings):
+    """A whole line."""
+
+    name: str = Field(default="line-1", description="shown on the page and in every log line")
+    lanes: tuple[LaneSettings, ...] = Field(min_length=1, description="the line's lanes")
+    records: RecordsSettings = RecordsSettings()
+    page: PageSettings = PageSettings()
+    metrics: MetricsSettings = MetricsSettings()
+    models: ConfiguredPath = Field(
+        default=Path("models"), description="folder of the networks the recipes name"
+    )
+    threads: int = Field(default=1, ge=1, le=64, description="CPU threads a network may use")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _distinct_lanes(self) -> "LineSettings":
+        names = [lane.name for lane in self.lanes]
+        if len(set(names)) != len(names):
+            raise ValueError("two lanes have the same name")
+        blocks = [(g.host, g.port, g.unit, g.base_register) for g in (x.gate for x in self.lanes)]
+        if len(set(blocks)) != len(blocks):
+            raise ValueError("two lanes use the same register block of one PLC")
+        return self
+
+
+def load_line(path: Path) -> LineSettings:
+    """Read a line's configuration; relative paths are taken from the file's own folder.
+
+    Raises:
+        ConfigurationError: the file cannot be read, is no YAML, or holds a wrong key, unit or value;
+            the message names the key.
+    """
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigurationError(
+            f"cannot read the configuration {path}: {error.strerror}",
+            "give the path of an existing file, e.g. deploy/line.example.yaml",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        place = getattr(error, "problem_mark", None)
+        where = f" at line {place.line + 1}" if place is not None else ""
+        raise ConfigurationError(
+            f"{path} is not valid YAML{where}", "mend the file; deploy/line.example.yaml is a model"
+        ) from error
+    try:
+        line = LineSettings.model_validate(raw)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(step) for step in first["loc"]) or "the top level"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        raise ConfigurationError(
+            f"{path}: {key}: {what}{more}", "mend this key; deploy/line.example.yaml explains each"
+        ) from error
+    return _resolved(line, path.resolve().parent)
+
+
+def _resolved(line: LineSettings, folder: Path) -> LineSettings:
+    """The same line with every relative path taken from ``folder``."""
+    lanes = tuple(
+        lane.model_copy(
+            update={
+                "recipe": folder / lane.recipe,
+                "camera": lane.camera.model_copy(
+                    update={"producer": folder / lane.camera.producer}
+                ),
+            }
+        )
+        for lane in line.lanes
+    )
+    records = line.records.model_copy(update={"directory": folder / line.records.directory})
+    return line.model_copy(
+        update={"lanes": lanes, "records": records, "models": folder / line.models}
+    )

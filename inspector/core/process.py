@@ -1,0 +1,22 @@
+"""How a process of the line behaves towards the one that started it."""
+
+import ctypes
+import os
+import signal
+import sys
+
+_PR_SET_PDEATHSIG = 1
+
+
+def die_with_parent() -> None:
+    """Ask the kernel to terminate this process when its parent dies, so that nothing is left behind.
+
+    Linux only; elsewhere the supervisor's own clean-up has to do. Exits at once when the parent is
+    gone already.
+    """
+    if not sys.platform.startswith("linux"):
+        return
+    parent = os.getppid()
+    ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(0)

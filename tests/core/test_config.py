@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import yaml
+
+from inspector.config import LineSettings, load_line
+from inspector.core.errors import ConfigurationError
+
+LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": {"producer": "camera.cti"}}
+
+
+def written(folder: Path, document: object) -> Path:
+    path = folder / "line.yaml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return path
+
+
+def test_the_example_for_a_real_triton_is_a_valid_line() -> None:
+    line = load_line(Path(__file__).parents[2] / "deploy" / "line.example.yaml")
+    assert line.lanes[0].camera.pixel_format == "BayerRG8"
+
+
+def test_a_line_needs_no_more_than_a_camera_and_a_recipe(tmp_path: Path) -> None:
+    line = load_line(written(tmp_path, {"lanes": [LANE]}))
+    assert line.lanes[0].camera.trigger == "hardware"
+
+
+def test_relative_paths_are_taken_from_the_files_own_folder(tmp_path: Path) -> None:
+    line = load_line(written(tmp_path, {"lanes": [LANE]}))
+    assert line.lanes[0].recipe == tmp_path / "calibration/type-01"
+    assert line.lanes[0].camera.producer == tmp_path / "camera.cti"
+
+
+def test_an_environment_variable_stands_for_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PRODUCER", "/opt/maker/camera.cti")
+    lane = LANE | {"camera": {"producer": "${PRODUCER}"}}
+    line = load_line(written(tmp_path, {"lanes": [lane]}))
+    assert line.lanes[0].camera.producer == Path("/opt/maker/camera.cti")
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        ({"lanes": [LANE], "colour": "blue"}, "colour: no such key"),
+        (
+            {"lanes": [LANE | {"camera": {"producer": "x", "exposure": 5}}]},
+            "lanes.0.camera.exposure",
+        ),
+        ({"lanes": [LANE | {"camera": {"producer": "x", "exposure_us": "long"}}]}, "exposure_us"),
+        ({"lanes": [LANE | {"camera": {"producer": "${NOT_THERE}/x"}}]}, "NOT_THERE is not set"),
+        ({"lanes": []}, "lanes"),
+        ({"lanes": [LANE, LANE]}, "two lanes have the same name"),
+        ({"lanes": [LANE, LANE | {"name": "lane-2"}]}, "same register block"),
+        (
+            {"lanes": [LANE | {"part": {"travel_ms": 100, "decide_before_ms": 200}}]},
+            "decide_before_ms",
+        ),
+        ([], "the top level"),
+    ],
+)
+def test_a_mistake_is_named_in_one_line_with_its_key(
+    tmp_path: Path, document: object, named: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_line(written(tmp_path, document))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="cannot read"):
+        load_line(tmp_path / "none.yaml")
+    broken = tmp_path / "broken.yaml"
+    broken.write_text("lanes: [", encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="not valid YAML at line 1"):
+        load_line(broken)
+
+
+def test_every_setting_describes_itself_and_names_its_unit() -> None:
+    units = ("_ms", "_us", "_hz", "_db", "_mb", "_px_per_s")
+    schema = LineSettings.model_json_schema()
+    for name, model in schema["$defs"].items():
+        for field, said in model["properties"].items():
+            if said.get("type") in {"number", "integer", "string"} and "$ref" not in said:
+                assert "description" in said, f"{name}.{field} has no description"
+            if said.get("type") == "number":
+                assert field.endswith(units), f"{name}.{field} does not name its unit"
