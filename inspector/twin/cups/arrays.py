@@ -1,0 +1,20 @@
+"""Names for the array types that pass between the modules of this package."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Picture = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+Indices = NDArray[np.intp]
+Mask = NDArray[np.bool_]
+Coverage = NDArray[np.floating]
+
+
+def floats(values: ArrayLike) -> Floats:
+    """The values as a float32 array."""
+    return np.asarray(values, np.float32)
+
+
+def levels(values: ArrayLike) -> Picture:
+    """The values, which lie in 0 … 255, as a uint8 array (cut off, not rounded)."""
+    return np.asarray(values).astype(np.uint8)

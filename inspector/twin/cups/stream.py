@@ -1,0 +1,65 @@
+"""An endless line of cups, each drawn afresh."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+
+from inspector.core.errors import InspectorError
+from inspector.twin.cups.cup_types import CupType, cup_type_named
+from inspector.twin.cups.defect_kinds import DefectKind
+from inspector.twin.cups.picture import CupPicture, draw_cup
+
+_STREAM: Final = 2
+"""Keeps a stream's cups apart from those of a data set of the same seed."""
+
+
+class DefectRateError(InspectorError):
+    """The part of defective cups is outside 0 to 1."""
+
+
+class CupStream(Iterator[CupPicture]):
+    """Iterates over cups without end; no two are alike, and one seed gives one order of cups.
+
+    Each cup is ``draw_cup`` of a seed of its own (``truth.seed``), so any cup that went by can be
+    drawn again, or drawn without its defect.
+
+    Args:
+        cup_types: one cup type (or its name), or several that are mixed evenly.
+        seed: of the whole stream.
+        defect_rate: part of the cups that have a defect, 0 to 1.
+        severities: lowest and highest severity; evenly drawn.
+        kinds: kinds of defect that occur, equally often.
+
+    Raises:
+        UnknownCupTypeError: there is no cup type of that name.
+        DefectRateError: the rate is outside 0 to 1.
+    """
+
+    def __init__(
+        self,
+        cup_types: CupType | str | Sequence[CupType | str],
+        seed: int,
+        defect_rate: float = 0.15,
+        *,
+        severities: tuple[float, float] = (0.3, 1.0),
+        kinds: Sequence[DefectKind] = tuple(DefectKind),
+    ) -> None:
+        if not 0 <= defect_rate <= 1:
+            raise DefectRateError(f"defect rate is {defect_rate}", "give a number from 0 to 1")
+        several = [cup_types] if isinstance(cup_types, (CupType, str)) else list(cup_types)
+        self._cup_types = [cup_type_named(cup_type) for cup_type in several]
+        self._defect_rate = defect_rate
+        self._severities = severities
+        self._kinds = tuple(kinds)
+        self._random = np.random.default_rng((seed, _STREAM))
+
+    def __next__(self) -> CupPicture:
+        """Draws the next cup."""
+        random = self._random
+        cup_type = self._cup_types[int(random.integers(len(self._cup_types)))]
+        seed = int(random.integers(2**62))
+        kind = self._kinds[int(random.integers(len(self._kinds)))]
+        severity = float(random.uniform(*self._severities))
+        defective = random.random() < self._defect_rate
+        return draw_cup(cup_type, seed, defect=kind if defective else None, severity=severity)
