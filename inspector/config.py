@@ -30,6 +30,10 @@ def _expand(value: object) -> object:
 ConfiguredPath = Annotated[Path, BeforeValidator(_expand)]
 
 
+Trigger = Literal["hardware", "software", "free_run"]
+"""What makes the camera expose."""
+
+
 class Settings(BaseModel):
     """Base of all settings: immutable, and a key that nobody knows is an error."""
 
@@ -50,7 +54,7 @@ class CameraSettings(Settings):
         default=None, gt=0, description="exposure time in µs; unset leaves the camera's own"
     )
     gain_db: float | None = Field(default=None, ge=0, description="gain in dB; unset leaves it")
-    trigger: Literal["hardware", "software", "free_run"] = Field(
+    trigger: Trigger = Field(
         default="hardware",
         description="hardware: photo-eye wired to the camera; software: photo-eye read by the host; "
         "free_run: no photo-eye, every whole cup that crosses the picture is one part",
@@ -87,6 +91,10 @@ class PartSettings(Settings):
     belt_px_per_s: float = Field(
         default=7000.0,
         description="free run: speed of cups across the picture, px/s, + is rightward",
+    )
+
+    spacing_px: float = Field(
+        default=1600.0, gt=0, description="free run: least distance between two cups' centres, px"
     )
 
     @model_validator(mode="after")

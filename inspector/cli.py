@@ -1,0 +1,102 @@
+"""The command line: one function a command."""
+
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from inspector.config import Trigger, load_line
+from inspector.core.errors import InspectorError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+_LineFile = Annotated[Path, typer.Argument(metavar="LINE.yaml", help="the line's configuration")]
+_MARKS = {"ok": "[green]✓ ok[/]", "warning": "[yellow]! warning[/]", "error": "[red]✗ error[/]"}
+
+
+def _refuse(error: InspectorError) -> NoReturn:
+    """One clear line, exit code 2."""
+    typer.echo(f"inspector: {error}", err=True)
+    raise typer.Exit(2)
+
+
+@app.command()
+def run(
+    configuration: _LineFile,
+    run_directory: Annotated[
+        Path | None, typer.Option(help="where the line keeps its state while it runs")
+    ] = None,
+) -> None:
+    """Run a line until Ctrl-C or SIGTERM. Exit code 2: it cannot start, and one line says why."""
+    from inspector.doctor import examine
+    from inspector.line import run_line
+
+    try:
+        line = load_line(configuration)
+        errors = [f for f in examine(line) if f.level == "error"]
+        for finding in errors:
+            typer.echo(f"inspector: {finding.check}: {finding.text}; {finding.remedy}", err=True)
+        if errors:
+            raise typer.Exit(2)
+        with tempfile.TemporaryDirectory(prefix="inspector-run-") as temporary:
+            code = run_line(line, configuration, run_directory or Path(temporary))
+    except InspectorError as error:
+        _refuse(error)
+    sys.exit(code)
+
+
+@app.command()
+def doctor(configuration: _LineFile) -> None:
+    """Check producer, camera, network, models, PLC, disk and clock; name the remedy for each finding."""
+    from inspector.doctor import examine
+
+    try:
+        line = load_line(configuration)
+    except InspectorError as error:
+        _refuse(error)
+    table = Table("check", "", "found", "remedy", title=f"inspector doctor: {line.name}")
+    worst_is_error = False
+    for finding in examine(line):
+        table.add_row(finding.check, _MARKS[finding.level], finding.text, finding.remedy)
+        worst_is_error |= finding.level == "error"
+    Console().print(table)
+    raise typer.Exit(1 if worst_is_error else 0)
+
+
+@app.command()
+def demo(
+    parts: Annotated[int | None, typer.Option(min=1, help="stop after so many parts")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the summary there as JSON")
+    ] = None,
+    rate: Annotated[float, typer.Option(min=0.2, max=14, help="parts per second")] = 2.0,
+    seed: Annotated[int, typer.Option(help="same seed, same cups")] = 1,
+    defect_rate: Annotated[float, typer.Option(min=0, max=1, help="share of bad cups")] = 0.2,
+    trigger: Annotated[Trigger, typer.Option(help="what makes the camera expose")] = "hardware",
+    faults: Annotated[str, typer.Option(help="a fault scenario: none, unplug, …")] = "none",
+    directory: Annotated[Path, typer.Option(help="ledger, pictures and logs of the demo")] = Path(
+        "var/demo"
+    ),
+) -> None:
+    """Run the whole simulated plant: conveyor, camera, line, PLC; compare the gate with the truth."""
+    from inspector.demo import DemoOptions, run_demo
+
+    try:
+        code = run_demo(
+            DemoOptions(
+                parts=parts,
+                json_file=json_file,
+                rate_hz=rate,
+                seed=seed,
+                defect_rate=defect_rate,
+                trigger=trigger,
+                faults=faults,
+                directory=directory,
+            )
+        )
+    except InspectorError as error:
+        _refuse(error)
+    raise typer.Exit(code)

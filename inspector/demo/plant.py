@@ -1,0 +1,316 @@
+"""Starts the simulated plant and a line beside it, shows both, and compares them at the end."""
+
+import json
+import os
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from rich.live import Live
+
+from inspector.config import Trigger
+from inspector.core.errors import ConfigurationError, InspectorError
+from inspector.demo.faults import Fault, scenario
+from inspector.demo.summary import ExposedFrame, Summary, summarise
+from inspector.demo.table import progress_table, summary_table
+from inspector.demo.traces import read_actions, read_rows, read_truth
+from inspector.recipe import load_recipe, teacher_path
+from inspector.records.status import LineStatus, read_status
+from inspector.twin.rig import ENVIRONMENT_VARIABLE, Rig, create_rig
+from inspector.twin.triton.build import producer_path
+
+LANE = "lane-1"
+_PROJECT = Path(__file__).parents[2]
+MODELS = _PROJECT / "models"
+RECIPE = _PROJECT / "calibration" / "type-01"
+BELT_PX_PER_S = 9000.0
+"""0.62 m/s at 144 px/cm: two cups a second stand 31 cm apart."""
+TRAVEL_MS = 1200.0
+_START_S = 60.0
+_STOP_S = 2.0
+_TRUTH_AFTER_GATE_NS = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What to run.
+
+    Attributes:
+        parts: end after so many; None runs until Ctrl-C.
+        json_file: where the summary goes as JSON, beside the terminal.
+        rate_hz: parts per second.
+        seed: same seed, same cups.
+        defect_rate: share of cups with a defect.
+        trigger: hardware, software or free_run.
+        faults: name of a scenario in `inspector.demo.faults`.
+        directory: ledger, pictures, logs and traces; emptied first.
+    """
+
+    parts: int | None
+    json_file: Path | None
+    rate_hz: float
+    seed: int
+    defect_rate: float
+    trigger: Trigger
+    faults: str
+    directory: Path
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Run the plant; return 0 only if every invariant held.
+
+    Raises:
+        InspectorError: the plant or the line could not be started; the message names the remedy.
+    """
+    faults = scenario(options.faults)
+    console = Console()
+    directory = options.directory.resolve()
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    with console.status("building the simulated camera and converting the teacher, once …"):
+        producer = producer_path()
+        recipe = load_recipe(RECIPE, MODELS)
+        teacher_path(recipe.teacher, recipe.manifest.teacher.sha256)
+    with create_rig(belt_px_per_s=BELT_PX_PER_S) as rig:
+        plant = _Plant(options, directory, rig, producer)
+        try:
+            plant.start(console)
+            frames = plant.run(console, faults)
+        finally:
+            plant.stop()
+        summary = plant.summary(frames)
+    console.print(summary_table(summary))
+    for line in summary.broken[:20]:
+        console.print(f"[red]{line}[/]")
+    if options.json_file is not None:
+        seen = summary.as_json() | {"stopped_within_s": plant.stopped_within_s}
+        options.json_file.write_text(json.dumps(seen, indent=2) + "\n")
+    return 0 if summary.invariants_held else 1
+
+
+class _Plant:
+    """The plant's processes and the line, for one run."""
+
+    def __init__(self, options: DemoOptions, directory: Path, rig: Rig, producer: Path) -> None:
+        self._options = options
+        self._directory = directory
+        self._rig = rig
+        self._producer = producer
+        self._children: list[subprocess.Popen[str]] = []
+        self._line: subprocess.Popen[str] | None = None
+        self._stopped_ns: int | None = None
+        self.stopped_within_s = 0.0
+
+    # -- start -------------------------------------------------------------------------------------
+
+    def start(self, console: Console) -> None:
+        """PLC, conveyor, line: in this order; returns when the line is ready for parts."""
+        options, directory = self._options, self._directory
+        mode = "free_run" if options.trigger == "free_run" else "photo_eye"
+        wiring = ["--rig", str(self._rig.path)]
+        plc_command = ["-m", "inspector.twin.plc", *wiring, "--port", "0", "--mode", mode]
+        plc = self._spawn("plc", [*plc_command, "--log", str(directory / "plc.jsonl")])
+        conveyor = ["-m", "inspector.twin.conveyor", *wiring]
+        conveyor += ["--truth", str(directory / "truth.jsonl"), "--seed", str(options.seed)]
+        conveyor += ["--rate", str(options.rate_hz), "--defect-rate", str(options.defect_rate)]
+        conveyor += ["--travel-ms", str(TRAVEL_MS)]
+        if options.parts is not None:
+            conveyor += ["--parts", str(options.parts)]
+        self._spawn("conveyor", conveyor)
+        page, metrics = _free_port(8080), _free_port(9108)
+        configuration = directory / "line.yaml"
+        configuration.write_text(
+            yaml.safe_dump(self._configuration(_announced_port(plc), page, metrics))
+        )
+        line = ["-m", "inspector", "run", str(configuration)]
+        self._line = self._spawn("line", [*line, "--run-directory", str(directory / "run")])
+        with console.status("starting the line …"):
+            self._wait_until_ready()
+        console.print(f"operators' page  http://127.0.0.1:{page}/")
+        console.print(f"metrics          http://127.0.0.1:{metrics}/metrics")
+        console.print(f"ledger and logs  {directory}")
+
+    def _configuration(self, plc_port: int, page: int, metrics: int) -> dict[str, object]:
+        return {
+            "name": "demo",
+            "models": str(MODELS),
+            "lanes": [
+                {
+                    "name": LANE,
+                    "recipe": str(RECIPE),
+                    "camera": {
+                        "producer": str(self._producer),
+                        "trigger": self._options.trigger,
+                        "exposure_us": 1000.0,
+                    },
+                    "part": {
+                        "min_interval_ms": 150.0,
+                        "travel_ms": TRAVEL_MS,
+                        "belt_px_per_s": BELT_PX_PER_S,
+                    },
+                    "gate": {"port": plc_port},
+                }
+            ],
+            "records": {"directory": str(self._directory / "records"), "keep_free_mb": 100},
+            "page": {"port": page},
+            "metrics": {"port": metrics},
+        }
+
+    def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[str]:
+        with (self._directory / f"{name}.log").open("w") as log:
+            child = subprocess.Popen(
+                [sys.executable, *command],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE if name == "plc" else log,
+                stderr=log,
+                text=True,
+                env=os.environ | {ENVIRONMENT_VARIABLE: str(self._rig.path)},
+                # Ctrl-C reaches this process alone, which stops the others in order.
+                process_group=0,
+            )
+        self._children.append(child)
+        return child
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            self._raise_if_dead()
+            status = self._status()
+            if status is not None and all(
+                lane.camera.state == "ready" and lane.plc.up for lane in status.lanes
+            ):
+                return
+            time.sleep(0.1)
+        raise InspectorError(
+            f"the line was not ready within {_START_S:.0f} s", f"see {self._directory}/line.log"
+        )
+
+    def _raise_if_dead(self) -> None:
+        for child in self._children:
+            if child.poll() is not None:
+                name = Path(child.args[2] if isinstance(child.args, list) else "").name
+                raise ConfigurationError(
+                    f"{name} ended with code {child.returncode}: {self._last_words()}",
+                    f"see the logs in {self._directory}",
+                )
+
+    def _last_words(self) -> str:
+        lines = (self._directory / "line.log").read_text().strip().splitlines()
+        return lines[-1] if lines else "it said nothing"
+
+    # -- run ---------------------------------------------------------------------------------------
+
+    def run(self, console: Console, faults: tuple[Fault, ...]) -> list[ExposedFrame]:
+        """Switch the belt on and watch until the last part is through, or Ctrl-C."""
+        frames: list[ExposedFrame] = []
+        seen = 0
+        pending = list(faults)
+        self._rig.belt_on = True
+        began = time.monotonic()
+        try:
+            with Live(console=console, refresh_per_second=4) as live:
+                while not self._finished():
+                    self._raise_if_dead()
+                    while pending and time.monotonic() - began >= pending[0].at_s:
+                        fault = pending.pop(0)
+                        fault.deed(self._rig)
+                        console.print(f"[yellow]fault: {fault.says}[/]")
+                    for logged in self._rig.frames_seen(seen):
+                        seen = logged.sequence
+                        frames.append(ExposedFrame(logged.frame_id, logged.exposed_ns, logged.part))
+                    live.update(progress_table(self._status(), self._options.parts))
+                    time.sleep(0.25)
+        except KeyboardInterrupt:
+            console.print("stopping …")
+        frames += [
+            ExposedFrame(f.frame_id, f.exposed_ns, f.part) for f in self._rig.frames_seen(seen)
+        ]
+        return frames
+
+    def _finished(self) -> bool:
+        """All parts have been published, and the diverter has dealt with the last."""
+        if self._options.parts is None:
+            return False
+        last = self._rig.part(self._options.parts)
+        return last is not None and time.monotonic_ns() > last.gate_ns + 500_000_000
+
+    def _status(self) -> LineStatus | None:
+        return read_status(self._directory / "run" / "status.json")
+
+    # -- stop --------------------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End the line first, so that every row is written, then the plant."""
+        self._stopped_ns = time.monotonic_ns()
+        ordered = [self._line] if self._line is not None else []
+        ordered += [child for child in self._children if child is not self._line]
+        if ordered and ordered[0] is not None:
+            _end(ordered[:1], _STOP_S)
+        _end(ordered[1:], _STOP_S / 2)
+        self.stopped_within_s = (time.monotonic_ns() - self._stopped_ns) / 1e9
+
+    def summary(self, frames: list[ExposedFrame]) -> Summary:
+        """Compare ledger, gate and truth, of the parts that were through the gate when it stopped."""
+        directory = self._directory
+        assert self._stopped_ns is not None
+        published = read_truth(directory / "truth.jsonl")
+        horizon = self._stopped_ns - int(TRAVEL_MS * 1e6) - _TRUTH_AFTER_GATE_NS
+        through = [cup for cup in published if cup.eye_ns <= horizon]
+        still_travelling = {cup.number for cup in published} - {cup.number for cup in through}
+        rows = read_rows(
+            directory / "records",
+            time.time_ns() - time.monotonic_ns(),
+            published if self._options.trigger == "free_run" else None,
+            tolerance_ns=int(0.4e9 / self._options.rate_hz),
+        )
+        duration_s = (through[-1].eye_ns - through[0].eye_ns) / 1e9 if len(through) > 1 else 0.0
+        return summarise(
+            truth={cup.number: cup.kinds for cup in through},
+            rows=[row for row in rows if row.number not in still_travelling],
+            actions=read_actions(directory / "plc.jsonl"),
+            frames=frames,
+            duration_s=duration_s,
+        )
+
+
+def _end(children: list[subprocess.Popen[str]], within_s: float) -> None:
+    for child in children:
+        child.send_signal(signal.SIGTERM)
+    deadline = time.monotonic() + within_s
+    for child in children:
+        try:
+            child.wait(max(0.05, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
+
+
+def _announced_port(plc: subprocess.Popen[str]) -> int:
+    """The port the PLC says it listens on."""
+    assert plc.stdout is not None
+    readable, _, _ = select.select([plc.stdout], [], [], 20.0)
+    words = plc.stdout.readline().strip() if readable else ""
+    if not words.startswith("ready port="):
+        raise InspectorError("the simulated PLC did not start", "see plc.log of the demo")
+    return int(words.removeprefix("ready port="))
+
+
+def _free_port(wanted: int) -> int:
+    """``wanted`` if it is free on loopback, else any."""
+    for port in (wanted, 0):
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return int(probe.getsockname()[1])
+    raise InspectorError("no TCP port is free", "end what holds them")

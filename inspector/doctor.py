@@ -1,0 +1,211 @@
+"""What is wrong with this line, and how to mend it: the checks behind ``inspector doctor``.
+
+Each check returns findings; an error is something the line cannot start with, a warning something that
+will hurt later. ``inspector run`` makes the same checks first and starts only without errors.
+"""
+
+import ctypes
+import importlib.util
+import multiprocessing
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Literal
+
+from inspector.camera.probe import Level as CameraLevel
+from inspector.camera.probe import probe_camera
+from inspector.config import CameraSettings, LaneSettings, LineSettings
+from inspector.core.errors import InspectorError
+from inspector.engine import open_detector
+from inspector.gate import open_gate
+from inspector.recipe import load_recipe
+
+Level = Literal["ok", "warning", "error"]
+_LEVELS: dict[CameraLevel, Level] = {
+    CameraLevel.GOOD: "ok",
+    CameraLevel.WARNING: "warning",
+    CameraLevel.ERROR: "error",
+}
+_PROBE_S = 30.0
+_RECEIVE_BUFFER_BYTES = 10_000_000
+_CLOCK_UNSYNCHRONISED = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The outcome of one check.
+
+    Attributes:
+        check: what was looked at, e.g. ``lane-1 camera``.
+        level: ``ok``, ``warning`` or ``error``.
+        text: what was found.
+        remedy: what to do about it; empty when ok.
+    """
+
+    check: str
+    level: Level
+    text: str
+    remedy: str = ""
+
+
+def examine(line: LineSettings) -> Iterable[Finding]:
+    """All checks of a line, in the order of a part's way; each finding as soon as it stands."""
+    for lane in line.lanes:
+        yield from check_camera(lane)
+        yield check_recipe(lane, line)
+        yield check_gate(lane)
+    yield from check_network()
+    yield from check_records(line)
+    yield check_page(line)
+    yield check_clock()
+
+
+def check_camera(lane: LaneSettings) -> Iterable[Finding]:
+    """Producer, camera, settings: asked in a process of its own, which a bad producer may crash."""
+    check = f"{lane.name} camera"
+    context = multiprocessing.get_context("spawn")
+    answers, sender = context.Pipe(duplex=False)
+    probe = context.Process(target=_probe, args=(lane.camera, sender), daemon=True)
+    probe.start()
+    sender.close()
+    try:
+        if not answers.poll(_PROBE_S):
+            yield Finding(
+                check,
+                "error",
+                f"{lane.camera.producer} gave no answer in {_PROBE_S:.0f} s",
+                "see whether another program holds the camera, then power-cycle it",
+            )
+            return
+        for found in answers.recv():
+            yield Finding(check, _LEVELS[found.level], found.what, found.remedy)
+    except EOFError:
+        yield Finding(
+            check,
+            "error",
+            f"{lane.camera.producer} crashed the process that probed it",
+            "reinstall the camera maker's producer; it must fit this machine's architecture",
+        )
+    finally:
+        probe.kill()
+        probe.join()
+
+
+def _probe(settings: CameraSettings, answers: Connection) -> None:
+    answers.send(probe_camera(settings))
+
+
+def check_recipe(lane: LaneSettings, line: LineSettings) -> Finding:
+    """Every file of the recipe is there and unchanged, and the networks reproduce its golden images."""
+    check = f"{lane.name} recipe"
+    try:
+        recipe = load_recipe(lane.recipe, line.models)
+        open_detector(recipe, threads=line.threads)
+    except InspectorError as error:
+        return Finding(check, "error", error.what, error.remedy)
+    return Finding(check, "ok", f"{recipe.label} is whole and agrees with its golden images")
+
+
+def check_gate(lane: LaneSettings) -> Finding:
+    """The PLC answers and speaks our register map."""
+    check = f"{lane.name} plc"
+    gate = open_gate(lane.gate, lane.name)
+    try:
+        gate.exchange_idle()
+    except InspectorError as error:
+        return Finding(check, "error", error.what, error.remedy)
+    finally:
+        gate.close()
+    return Finding(check, "ok", f"{lane.gate.host}:{lane.gate.port} answers")
+
+
+def check_network() -> Iterable[Finding]:
+    """What GigE Vision needs of the kernel: receive buffers that hold a few frames."""
+    limit = Path("/proc/sys/net/core/rmem_max")
+    if not limit.exists():
+        return
+    size = int(limit.read_text())
+    if size < _RECEIVE_BUFFER_BYTES:
+        yield Finding(
+            "network",
+            "warning",
+            f"receive buffers are limited to {size / 1e6:.1f} MB; GigE Vision loses packets under load",
+            f"sysctl -w net.core.rmem_max={3 * _RECEIVE_BUFFER_BYTES} and keep it in /etc/sysctl.d",
+        )
+    else:
+        yield Finding("network", "ok", f"receive buffers up to {size / 1e6:.0f} MB")
+
+
+def check_records(line: LineSettings) -> Iterable[Finding]:
+    """The records directory can be written and has room."""
+    directory = line.records.directory
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=directory) as file:
+            file.write(b"x")
+    except OSError as error:
+        yield Finding(
+            "records",
+            "error",
+            f"{directory} cannot be written: {error.strerror}",
+            "give the line's user write access or set records.directory",
+        )
+        return
+    free_mb = shutil.disk_usage(directory).free // 1_000_000
+    wanted_mb = line.records.pictures_mb + line.records.keep_free_mb
+    if free_mb < line.records.keep_free_mb:
+        yield Finding(
+            "records",
+            "warning",
+            f"only {free_mb} MB free at {directory}: no pictures will be kept",
+            "free disk space; rows are still written",
+        )
+    elif free_mb < wanted_mb:
+        yield Finding(
+            "records",
+            "warning",
+            f"{free_mb} MB free at {directory}, {wanted_mb} MB are configured",
+            "lower records.pictures_mb or enlarge the disk",
+        )
+    else:
+        yield Finding("records", "ok", f"{directory}: {free_mb} MB free")
+
+
+def check_page(line: LineSettings) -> Finding:
+    """The operators' page can be served."""
+    if not line.page.enabled:
+        return Finding("page", "ok", "switched off")
+    if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+        return Finding(
+            "page", "error", "its packages are not installed", "pip install 'inspector[hmi]'"
+        )
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((line.page.host, line.page.port))
+        except OSError as error:
+            return Finding(
+                "page",
+                "error",
+                f"{line.page.host}:{line.page.port} cannot be used: {os.strerror(error.errno or 0)}",
+                "free the port or set page.port",
+            )
+    return Finding("page", "ok", f"{line.page.host}:{line.page.port} is free")
+
+
+def check_clock() -> Finding:
+    """The wall clock is disciplined, so that ledger times can be compared with other machines'."""
+    try:
+        state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(512))
+    except (OSError, AttributeError):
+        return Finding("clock", "ok", "not checked on this system")
+    if state == _CLOCK_UNSYNCHRONISED:
+        return Finding(
+            "clock", "warning", "the clock is not synchronised", "run chrony or systemd-timesyncd"
+        )
+    return Finding("clock", "ok", "synchronised")

@@ -1,0 +1,1 @@
+"""The inspection process: from a lane's frames and photo-eye to its gate commands and ledger rows."""

@@ -1,0 +1,253 @@
+"""``python -m inspector.inspection``: the process that decides. Started by the supervisor.
+
+Threads: one a lane speaks with its PLC, one a lane hears its camera, one looks at frames; they tell the
+loop, which owns the trackers and is the only one to decide. The heartbeat to the PLC is let through only
+while that loop turns and no command is overdue, so whatever hangs here makes the PLC reject.
+"""
+
+import argparse
+import json
+import os
+import queue
+import signal
+import socket
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from inspector.camera.client import Acquisition
+from inspector.config import LaneSettings, LineSettings, load_line
+from inspector.core.errors import InspectorError
+from inspector.core.process import die_with_parent
+from inspector.inspection.bookkeeping import Bookkeeping
+from inspector.inspection.events import Event, lane_of
+from inspector.inspection.gate_link import GateLink
+from inspector.inspection.judge import Judge, refuse_all
+from inspector.inspection.lane import Lane
+from inspector.inspection.workbench import Eyes, Workbench
+from inspector.records.journal import Journal
+from inspector.records.pictures import PictureSender
+from inspector.records.reading import newest_part
+from inspector.records.row import LedgerEvent
+from inspector.records.status import LineState, LineStatus, write_status
+from inspector.telemetry import metrics
+from inspector.telemetry.logs import configure_logs
+
+_TICK_S = 0.005
+_STATUS_NS = 500_000_000
+_EVENTS = 4096
+
+
+class Inspection:
+    """All lanes of a line in one loop."""
+
+    def __init__(
+        self,
+        line: LineSettings,
+        descriptors: dict[str, tuple[int, int]],
+        pictures_fd: int,
+        status_file: Path,
+        *,
+        resuming: bool,
+    ) -> None:
+        self._line = line
+        self._status_file = status_file
+        self._started = time.time()
+        self._stopping = threading.Event()
+        self._events: queue.Queue[Event] = queue.Queue(_EVENTS)
+        self._journal = Journal(line.records.directory)
+        pictures = PictureSender(socket.socket(fileno=pictures_fd))
+        eyes: dict[str, Eyes] = {}
+        labels: dict[str, str] = {}
+        for lane in line.lanes:
+            ring_fd, channel_fd = descriptors[lane.name]
+            acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
+            eyes[lane.name], labels[lane.name] = _eyes(line, lane, acquisition, resuming=resuming)
+        self._workbench = Workbench(eyes, self._post, limit=8 * len(eyes))
+        self._lanes: dict[str, Lane] = {}
+        for lane in line.lanes:
+            first_contact = status_file.parent / f"first-contact-{lane.name}.json"
+            self._lanes[lane.name] = Lane(
+                lane,
+                eyes[lane.name].acquisition,
+                GateLink(lane, self._post),
+                self._workbench,
+                Bookkeeping(lane.name, labels[lane.name], self._journal, pictures),
+                _resume(line.records.directory, lane.name, first_contact),
+            )
+        self._journal.append(
+            LedgerEvent(time.time_ns(), "inspection_started", details={"resuming": resuming})
+        )
+
+    def _post(self, event: Event) -> None:
+        """Tell the loop; called from every thread. A loop that is 4096 events behind is lost anyway."""
+        try:
+            self._events.put(event, timeout=1.0)
+        except queue.Full:
+            metrics.DROPPED.labels(lane_of(event), "event").inc()
+
+    def run(self) -> None:
+        """Turn until told to stop; then reject and record whatever is open."""
+        for lane in self._lanes.values():
+            lane.gate.start()
+            threading.Thread(
+                target=self._listen, args=(lane,), name=f"camera-{lane.settings.name}", daemon=True
+            ).start()
+        next_status_ns = 0
+        while not self._stopping.is_set():
+            self._turn()
+            now_ns = time.monotonic_ns()
+            if now_ns >= next_status_ns:
+                next_status_ns = now_ns + _STATUS_NS
+                self._write_status(LineState.RUNNING, now_ns)
+            if not self._workbench.alive:
+                raise RuntimeError("the workbench died")
+        self._stop()
+
+    def stop(self) -> None:
+        """Ask the loop to end."""
+        self._stopping.set()
+
+    def _turn(self) -> None:
+        """Whatever waits, but never so much that deadlines go unseen; then the deadlines."""
+        until_ns = time.monotonic_ns() + int(_TICK_S * 1e9)
+        while (remaining_ns := until_ns - time.monotonic_ns()) > 0:
+            try:
+                event = self._events.get(timeout=remaining_ns / 1e9)
+            except queue.Empty:
+                break
+            self._lanes[lane_of(event)].handle(event, time.monotonic_ns())
+        for lane in self._lanes.values():
+            lane.tick(time.monotonic_ns())
+
+    def _listen(self, lane: Lane) -> None:
+        while not self._stopping.is_set():
+            message = lane.acquisition.receive(0.2)
+            if message is not None:
+                self._post(message)
+
+    def _stop(self) -> None:
+        now_ns = time.monotonic_ns()
+        for lane in self._lanes.values():
+            lane.stop(now_ns)
+        for lane in self._lanes.values():
+            lane.gate.stop()
+        self._write_status(LineState.STOPPED, now_ns)
+        self._journal.append(LedgerEvent(time.time_ns(), "inspection_stopped"))
+        self._journal.close()
+        self._workbench.stop()
+
+    def _write_status(self, state: LineState, now_ns: int) -> None:
+        lanes = tuple(lane.books.status(now_ns) for lane in self._lanes.values())
+        if state is LineState.RUNNING and all(
+            x.camera.state == "starting" or not x.plc.up for x in lanes
+        ):
+            state = LineState.STARTING if not any(x.parts for x in lanes) else LineState.REJECTING
+        elif state is LineState.RUNNING and all(x.camera.state != "ready" for x in lanes):
+            state = LineState.REJECTING
+        for lane in self._lanes:
+            metrics.QUEUE_DEPTH.labels(lane, "workbench").set(self._workbench.waiting)
+            metrics.QUEUE_DEPTH.labels(lane, "events").set(self._events.qsize())
+        write_status(
+            self._status_file,
+            LineStatus(
+                line=self._line.name,
+                state=state,
+                started=self._started,
+                updated=time.time(),
+                lanes=lanes,
+            ),
+        )
+
+
+def _eyes(
+    line: LineSettings, lane: LaneSettings, acquisition: Acquisition, *, resuming: bool
+) -> tuple[Eyes, str]:
+    """What a lane's frames are looked at with, and the recipe's label.
+
+    A line does not start with a recipe that cannot be used. One that runs already goes on and rejects
+    everything, saying why, since the PLC and the people at it expect it to be there.
+    """
+    try:
+        judge = Judge(lane.recipe, line.models, line.threads)
+    except InspectorError as error:
+        if not resuming:
+            raise
+        fault = str(error)
+        structlog.get_logger().error("recipe_unusable", lane=lane.name, fault=fault)
+        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: ()), fault
+    return Eyes(acquisition, judge.examine, judge.cups), judge.label
+
+
+def _resume(
+    directory: Path, lane: str, first_contact: Path
+) -> Callable[[int, int], tuple[int, int] | None]:
+    """Where a lane's rows go on: after the newest in the records, else after the first contact.
+
+    At the very first contact with a PLC its earlier parts are not ours, and no rows are owed for them;
+    that moment is noted, so that a process killed before its first row still knows.
+    """
+
+    def past(session: int, count: int) -> tuple[int, int] | None:
+        newest = newest_part(directory, lane)
+        if newest is not None and newest.session == session:
+            return session, newest.number
+        if newest is not None:
+            return session, 0
+        try:
+            noted = json.loads(first_contact.read_text())
+            if noted["session"] == session:
+                return session, int(noted["count"])
+        except (OSError, ValueError, KeyError):
+            pass
+        first_contact.write_text(json.dumps({"session": session, "count": count}))
+        return session, count
+
+    return past
+
+
+def _lane_descriptors(values: list[str]) -> dict[str, tuple[int, int]]:
+    """``NAME:RING:CHANNEL`` → name → (ring, channel)."""
+    found = {}
+    for value in values:
+        name, ring, channel = value.rsplit(":", 2)
+        found[name] = (int(ring), int(channel))
+    return found
+
+
+def main() -> int:
+    """Entry point; exit code 2 when the line cannot start with this configuration."""
+    parser = argparse.ArgumentParser(prog="inspector.inspection")
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--status", type=Path, required=True)
+    parser.add_argument("--lane-fds", action="append", required=True, metavar="NAME:RING:CHANNEL")
+    parser.add_argument("--pictures-fd", type=int, required=True)
+    parser.add_argument("--resume", action="store_true", help="started anew while the line runs")
+    options = parser.parse_args()
+    die_with_parent()
+    line = load_line(options.config)
+    log = configure_logs("inspection", line.log_level)
+    try:
+        inspection = Inspection(
+            line,
+            _lane_descriptors(options.lane_fds),
+            options.pictures_fd,
+            options.status,
+            resuming=options.resume,
+        )
+    except InspectorError as error:
+        print(f"inspector: {error}", file=sys.stderr)
+        return 2
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: inspection.stop())
+    log.info("inspection_ready", lanes=[lane.name for lane in line.lanes], pid=os.getpid())
+    inspection.run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""What is kept and shown of one lane: ledger rows, pictures, metrics, status."""
+
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import Mapping
+
+import numpy as np
+import structlog
+
+from inspector.camera.channel import CameraHealth, CameraState
+from inspector.core.part import PartId
+from inspector.core.verdict import Outcome, Reason
+from inspector.inspection.events import Examined
+from inspector.records.journal import Journal
+from inspector.records.pictures import PictureSender
+from inspector.records.row import LedgerEvent, LedgerRow
+from inspector.records.status import Alarm, CameraStatus, LaneStatus, PlcStatus
+from inspector.telemetry import metrics
+from inspector.tracking import Closed
+
+_REMEMBERED = 64
+_RATE_WINDOW_NS = 10_000_000_000
+_LATENCIES = 500
+_CAMERA_SILENT_NS = 3_000_000_000
+
+
+class Bookkeeping:
+    """The books of one lane.
+
+    Args:
+        lane: its name.
+        recipe: label of the recipe that judges, or why none does.
+        journal: takes the rows.
+        pictures: takes the pictures of rejects.
+    """
+
+    def __init__(self, lane: str, recipe: str, journal: Journal, pictures: PictureSender) -> None:
+        self._lane = lane
+        self._recipe = recipe
+        self._journal = journal
+        self._pictures = pictures
+        self._log = structlog.get_logger().bind(lane=lane)
+        self._examined: OrderedDict[PartId, Examined] = OrderedDict()
+        self._session: int | None = None
+        self._counts: Counter[Reason] = Counter()
+        self._closed_ns: deque[int] = deque()
+        self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
+        self._camera = CameraStatus(state="starting", reason="")
+        self._camera_heard_ns: int | None = None
+        self._plc = PlcStatus(up=False, reason="not reached yet")
+        self._faults: str = ""
+
+    @property
+    def camera_ready(self) -> bool:
+        """The camera's last word was that it is well."""
+        return self._camera.state == "ready"
+
+    # -- what happens ------------------------------------------------------------------------------
+
+    def examined(self, event: Examined) -> None:
+        """Keep what was seen until the part is closed."""
+        self._faults = event.examination.fault
+        self._examined[event.part] = event
+        while len(self._examined) > _REMEMBERED:
+            self._examined.popitem(last=False)
+        for stage, spent_ns in event.examination.stages_ns.items():
+            metrics.STAGE_SECONDS.labels(self._lane, stage).observe(spent_ns / 1e9)
+        metrics.STAGE_SECONDS.labels(self._lane, "queue").observe(event.queue_ns / 1e9)
+
+    def closed(self, closed: Closed) -> None:
+        """A part has its command: row, picture, numbers."""
+        verdict = closed.verdict
+        seen = self._examined.pop(verdict.part, None)
+        row = ledger_row(closed, seen, time.time_ns() - time.monotonic_ns())
+        self._journal.append(row)
+        if verdict.outcome is Outcome.REJECT and seen is not None:
+            examination = seen.examination
+            if examination.picture is not None:
+                self._pictures.send(verdict.part, examination.picture, examination.heat)
+        self._session = verdict.part.session
+        self._counts[verdict.reason] += 1
+        self._closed_ns.append(closed.command_ns)
+        metrics.PARTS.labels(self._lane, verdict.outcome, verdict.reason).inc()
+        metrics.LAST_VERDICT.labels(self._lane).set_to_current_time()
+        if closed.late:
+            metrics.DEADLINES_MISSED.labels(self._lane).inc()
+        if row.latency_ns is not None:
+            metrics.STAGE_SECONDS.labels(self._lane, "total").observe(row.latency_ns / 1e9)
+            if verdict.reason in (Reason.CLEAN, Reason.DEFECT):
+                self._latencies_ms.append(row.latency_ns / 1e6)
+
+    def dropped(self, what: str, count: int = 1) -> None:
+        """Something was thrown away."""
+        metrics.DROPPED.labels(self._lane, what).inc(count)
+
+    def event(self, kind: str, details: Mapping[str, str | int | float | bool | None]) -> None:
+        """Something happened to the line: into the audit trail."""
+        self._journal.append(LedgerEvent(time.time_ns(), kind, self._lane, details))
+
+    def camera(self, health: CameraHealth) -> None:
+        """The camera's own word."""
+        self._camera_heard_ns = time.monotonic_ns()
+        state: str = {CameraState.READY: "ready", CameraState.SEARCHING: "starting"}.get(
+            health.state, "lost"
+        )
+        # A camera that was well and is looked for again is lost, not starting.
+        if state == "starting" and self._camera.state != "starting":
+            state = "lost"
+        reason = health.reason or self._camera.reason if state != "ready" else ""
+        self._set_camera(CameraStatus.model_validate({"state": state, "reason": reason}))
+
+    def plc(self, *, up: bool, reason: str) -> None:
+        """The gate link's own word."""
+        if up != self._plc.up:
+            self.event("plc_link_up" if up else "plc_link_down", {"reason": reason})
+            self._log.warning("plc_link", up=up, reason=reason)
+        self._plc = PlcStatus(up=up, reason=reason)
+        metrics.LINK_UP.labels(self._lane, "plc").set(up)
+
+    def _set_camera(self, camera: CameraStatus) -> None:
+        if camera.state != self._camera.state:
+            self.event(f"camera_{camera.state}", {"reason": camera.reason})
+            self._log.warning("camera", state=camera.state, reason=camera.reason)
+        self._camera = camera
+
+    # -- what is shown -----------------------------------------------------------------------------
+
+    def status(self, now_ns: int) -> LaneStatus:
+        """The lane as the operators' page shows it."""
+        heard = self._camera_heard_ns
+        if heard is not None and now_ns - heard > _CAMERA_SILENT_NS and self.camera_ready:
+            self._set_camera(
+                CameraStatus(
+                    state="lost", reason="its process says nothing; it is being started anew"
+                )
+            )
+        while self._closed_ns and now_ns - self._closed_ns[0] > _RATE_WINDOW_NS:
+            self._closed_ns.popleft()
+        p50, p99 = (
+            (float(p) for p in np.percentile(self._latencies_ms, (50, 99)))
+            if self._latencies_ms
+            else (None, None)
+        )
+        return LaneStatus(
+            name=self._lane,
+            recipe=self._recipe,
+            camera=self._camera,
+            plc=self._plc,
+            session=self._session,
+            parts=dict(self._counts),
+            parts_per_s=len(self._closed_ns) / (_RATE_WINDOW_NS / 1e9),
+            latency_p50_ms=p50,
+            latency_p99_ms=p99,
+            alarms=self._alarms(),
+        )
+
+    def _alarms(self) -> tuple[Alarm, ...]:
+        alarms = []
+        if self._faults:
+            alarms.append(
+                Alarm(text=f"Cups cannot be compared: {self._faults}", remedy="see the line's log")
+            )
+        if self._journal.waiting:
+            alarms.append(
+                Alarm(
+                    text=f"{self._journal.waiting} rows wait because the disk takes nothing",
+                    remedy="free disk space now",
+                )
+            )
+        return tuple(alarms)
+
+
+def ledger_row(closed: Closed, seen: Examined | None, wall_minus_monotonic_ns: int) -> LedgerRow:
+    """The row of a closed part; host monotonic times become wall-clock times here.
+
+    The stages are those of the part's whole way: from photo-eye to exposure (negative where the camera's
+    clock runs a little ahead of the PLC's), over the wire, waiting, looking, and until the command.
+    """
+    stages: dict[str, int] = {}
+    trigger_ns, frame = closed.trigger_ns, closed.frame
+    if frame is not None:
+        if trigger_ns is not None:
+            stages["exposure"] = frame.exposed_ns - trigger_ns
+        stages["transfer"] = frame.received_ns - frame.exposed_ns
+    if seen is not None:
+        stages["queue"] = seen.queue_ns
+        stages |= seen.examination.stages_ns
+    stages["command"] = closed.command_ns - closed.verdict_ns
+    known_ns = closed.command_ns if trigger_ns is None else trigger_ns
+    return LedgerRow(
+        verdict=closed.verdict,
+        triggered_unix_ns=known_ns + wall_minus_monotonic_ns,
+        frame_epoch=None if frame is None else frame.epoch,
+        frame_id=None if frame is None else frame.frame_id,
+        stages_ns=stages,
+        latency_ns=None if trigger_ns is None else closed.command_ns - trigger_ns,
+        commanded_unix_ns=closed.command_ns + wall_minus_monotonic_ns,
+        late=closed.late,
+    )

@@ -1,0 +1,136 @@
+"""One frame of one part → a verdict with everything that is recorded of it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.errors import InspectorError
+from inspector.core.part import PartId
+from inspector.core.verdict import Reason, Verdict, rejected
+from inspector.decision import judge, verdict
+from inspector.engine import Detector, Network, load_network, open_detector
+from inspector.recipe import Recipe, load_recipe
+from inspector.vision import (
+    CupOutline,
+    OrientationReference,
+    PixelError,
+    Refusal,
+    centred_view,
+    locate,
+    prepare,
+)
+from inspector.vision.pixels import Raw
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Examination:
+    """What looking at one frame brought.
+
+    Attributes:
+        verdict: about the part.
+        picture: 384×384×3 uint8 RGB to keep with a reject; None where the frame shows no cup.
+        heat: h×w float32 normalised heat map, None where the part was not compared.
+        stages_ns: time of each stage, ns.
+        fault: what failed, in words; empty when nothing did.
+    """
+
+    verdict: Verdict
+    picture: NDArray[np.uint8] | None
+    heat: NDArray[np.float32] | None
+    stages_ns: dict[str, int]
+    fault: str = ""
+
+
+class Judge:
+    """A lane's recipe, loaded and proven, ready to judge frames.
+
+    Raises:
+        RecipeError: a file of the recipe is missing or changed.
+        EngineError: a network cannot be loaded or disagrees with the golden images.
+    """
+
+    def __init__(self, recipe_folder: Path, models: Path, threads: int) -> None:
+        self._recipe: Recipe = load_recipe(recipe_folder, models)
+        self._detector: Detector = open_detector(self._recipe, threads)
+        background, orientation = self._recipe.background, self._recipe.orientation
+        if background is None or orientation is None:
+            raise InspectorError(
+                f"{self._recipe.label} finds or turns no cups", "teach it from whole camera frames"
+            )
+        self._background: Network = load_network(
+            background, self._expected_background_hash(), threads
+        )
+        self._reference = OrientationReference.load(orientation)
+
+    @property
+    def label(self) -> str:
+        """Name, version and hash of the recipe."""
+        return self._recipe.label
+
+    def cups(self, raw: Raw, pixel_format: str) -> tuple[CupOutline, ...]:
+        """All cups in a frame; see :func:`inspector.vision.locate`."""
+        return locate(raw, pixel_format, self._background.run)
+
+    def examine(
+        self, part: PartId, raw: Raw, pixel_format: str, outline: CupOutline | None
+    ) -> Examination:
+        """Judge one part by its frame. Never raises: whatever fails is a reject with its reason.
+
+        Args:
+            part: the part the frame belongs to.
+            raw: the frame's pixels.
+            pixel_format: PFNC name.
+            outline: the cup meant, in free run.
+        """
+        stages: dict[str, int] = {}
+        try:
+            return self._examine(part, raw, pixel_format, outline, stages)
+        except PixelError as error:
+            return Examination(rejected(part, Reason.NO_CUP), None, None, stages, str(error))
+        except Exception as error:  # noqa: BLE001 - a part that breaks the engine must not stop the line
+            text = f"{type(error).__name__}: {error}"
+            return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, stages, text)
+
+    def _examine(
+        self,
+        part: PartId,
+        raw: Raw,
+        pixel_format: str,
+        outline: CupOutline | None,
+        stages: dict[str, int],
+    ) -> Examination:
+        cup = prepare(raw, pixel_format, self._background.run, self._reference, outline)
+        stages |= cup.stage_ns
+        if isinstance(cup, Refusal):
+            picture = None
+            if cup.outline is not None:
+                picture = centred_view(raw, pixel_format, cup.outline)
+            return Examination(rejected(part, cup.reason), picture, None, stages)
+        began = time.perf_counter_ns()
+        distance = self._detector.distances([cup.image])[0]
+        compared = time.perf_counter_ns()
+        judgement = judge(distance, self._recipe.calibration)
+        stages["detector"] = compared - began
+        stages["decision"] = time.perf_counter_ns() - compared
+        found = verdict(part, judgement, self.label)
+        return Examination(found, cup.image, judgement.heat, stages)
+
+    def _expected_background_hash(self) -> str | None:
+        entry = self._recipe.manifest.background
+        return entry.sha256 if entry is not None else None
+
+
+Examine = Callable[[PartId, Raw, str, CupOutline | None], Examination]
+
+
+def refuse_all(fault: str) -> Examine:
+    """What judges while no recipe can be used: everything is rejected as ``engine_error``."""
+
+    def examine(part: PartId, *_frame: object) -> Examination:
+        return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, {}, fault)
+
+    return examine

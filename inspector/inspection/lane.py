@@ -1,0 +1,245 @@
+"""One lane in the loop: events to its tracker, the tracker's effects to gate, workbench and records."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+import structlog
+
+from inspector.camera.channel import CameraHealth, CameraState
+from inspector.camera.client import Acquisition
+from inspector.config import LaneSettings
+from inspector.core.frame import FrameInfo
+from inspector.core.verdict import Reason, rejected
+from inspector.gate import Incoming
+from inspector.inspection.bookkeeping import Bookkeeping
+from inspector.inspection.events import (
+    Event,
+    Examined,
+    GateAnswered,
+    GateFailed,
+    Located,
+)
+from inspector.inspection.gate_link import GateLink
+from inspector.inspection.workbench import Workbench
+from inspector.tracking import (
+    Closed,
+    Crossed,
+    Crossing,
+    Effect,
+    FrameKey,
+    Ignored,
+    Inspect,
+    Sighting,
+    Timing,
+    Tracker,
+    Unaccounted,
+    Unclaimed,
+    frame_key,
+)
+from inspector.vision import CupOutline
+
+QUEUE_LIMIT = 8
+"""Parts that may wait for their verdict: more cannot be judged before their deadlines anyway."""
+_FROZEN_AFTER = 5
+"""So many parts in a row without a frame while the camera says it is well: it is opened anew."""
+_FRAMES_REMEMBERED = 32
+
+
+class Lane:
+    """Everything the loop does for one lane. Owned by one thread.
+
+    Args:
+        settings: the lane's configuration.
+        acquisition: its camera.
+        gate: its PLC link.
+        workbench: where its frames are looked at.
+        books: where its parts are recorded.
+        resume: what its parts have been told of before: the ledger's newest part and the parts seen at
+            the line's first contact with the PLC; None where there is no past.
+    """
+
+    def __init__(
+        self,
+        settings: LaneSettings,
+        acquisition: Acquisition,
+        gate: GateLink,
+        workbench: Workbench,
+        books: Bookkeeping,
+        resume: Callable[[int, int], tuple[int, int] | None],
+    ) -> None:
+        part = settings.part
+        self.settings = settings
+        self.acquisition = acquisition
+        self.gate = gate
+        self.books = books
+        self._workbench = workbench
+        self._resume = resume
+        self._log = structlog.get_logger().bind(lane=settings.name)
+        self._timing = Timing.from_ms(
+            min_interval_ms=part.min_interval_ms,
+            travel_ms=part.travel_ms,
+            decide_before_ms=part.decide_before_ms,
+            frame_timeout_ms=part.frame_timeout_ms,
+        )
+        self._tracker = Tracker(settings.name, self._timing, QUEUE_LIMIT)
+        self._met_plc = False
+        self._software = settings.camera.trigger == "software"
+        self._triggered = (0, 0)
+        self._without_frame = 0
+        # Free run: no photo-eye counts, so this line does, beginning anew with every start.
+        self._free_run = settings.camera.trigger == "free_run"
+        self._crossing: Crossing | None = None
+        self._session = int(time.time())
+        self._counted = 0
+        self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
+
+    def healthy(self, now_ns: int) -> bool:
+        """Verdicts flow: what the heartbeat to the PLC says."""
+        return self._tracker.healthy(now_ns)
+
+    # -- events ------------------------------------------------------------------------------------
+
+    def handle(self, event: Event, now_ns: int) -> None:
+        """Let the tracker know, and do what it wants done."""
+        match event:
+            case FrameInfo():
+                self._frame(event, now_ns)
+            case CameraHealth():
+                self._camera(event)
+            case GateAnswered(reading=reading):
+                self.books.plc(up=True, reason="")
+                self._plc(reading, now_ns)
+            case GateFailed(reason=reason):
+                self.books.plc(up=False, reason=reason)
+            case Located():
+                self._located(event, now_ns)
+            case Examined(part=part, key=key, examination=examination):
+                self.books.examined(event)
+                if examination.fault:
+                    self._log.error(
+                        "examination_failed", number=part.number, fault=examination.fault
+                    )
+                self._do(self._tracker.verdict(examination.verdict, key, now_ns), now_ns)
+
+    def tick(self, now_ns: int) -> None:
+        """Deadlines."""
+        if self._crossing is not None:
+            self._crossed(now_ns)
+        self._do(self._tracker.tick(now_ns), now_ns)
+        self.gate.allow_heartbeat(self.healthy(now_ns))
+
+    def stop(self, now_ns: int) -> None:
+        """Reject and record whatever is open."""
+        self._do(self._tracker.stop(now_ns), now_ns)
+
+    # -- photo-eye and frames ----------------------------------------------------------------------
+
+    def _plc(self, reading: Incoming, now_ns: int) -> None:
+        """The PLC's photo-eye events since the last exchange; in free run it counts none."""
+        if self._free_run:
+            return
+        if not self._met_plc:
+            self._met_plc = True
+            past = self._resume(reading.session, reading.part_count)
+            if past is not None:
+                self._tracker.resume_after(*past)
+        for eye in reading.photo_eyes:
+            if self._software and (reading.session, eye.number) > self._triggered:
+                self._triggered = (reading.session, eye.number)
+                if now_ns - eye.at_ns < self._timing.window_ns:
+                    self.acquisition.trigger()
+            effects = self._tracker.photo_eye(reading.session, eye.number, eye.at_ns, now_ns)
+            self._do(effects, now_ns)
+        self._do(self._tracker.watched(reading.watched_ns, now_ns), now_ns)
+
+    def _frame(self, frame: FrameInfo, now_ns: int) -> None:
+        if not self._free_run:
+            self._do(self._tracker.frame(frame, now_ns), now_ns)
+            return
+        if self._crossing is None:
+            self._crossing = Crossing(
+                frame.width,
+                self.settings.part.belt_px_per_s,
+                self.settings.part.spacing_px,
+                self._timing.frame_timeout_ns,
+            )
+        if not frame.complete or not self._workbench.locate(frame):
+            self.books.dropped("frame_not_searched")
+
+    def _located(self, located: Located, now_ns: int) -> None:
+        """Free run: tell the crossing what the frame shows."""
+        if located.fault:
+            self._log.error("frame_not_searched", fault=located.fault)
+        assert self._crossing is not None
+        self._cups[frame_key(located.frame)] = located.cups
+        while len(self._cups) > _FRAMES_REMEMBERED:
+            self._cups.popitem(last=False)
+        sightings = [Sighting(cup.x, cup.y, cup.whole) for cup in located.cups]
+        self._number(self._crossing.observe(located.frame, sightings), now_ns)
+
+    def _crossed(self, now_ns: int) -> None:
+        assert self._crossing is not None
+        self._number(self._crossing.tick(now_ns), now_ns)
+        if self._crossing.settled_ns is not None:
+            self._do(self._tracker.watched(self._crossing.settled_ns, now_ns), now_ns)
+
+    def _number(self, crossed: Iterable[Crossed], now_ns: int) -> None:
+        for cup in crossed:
+            self._counted += 1
+            self._do(self._tracker.crossing(self._session, self._counted, cup, now_ns), now_ns)
+
+    def _outline(self, inspect: Inspect) -> CupOutline | None:
+        """Free run: the cup that the part is, among those seen in its frame."""
+        if inspect.cup_x_px is None:
+            return None
+        x = inspect.cup_x_px
+        cups = self._cups.get(frame_key(inspect.frame), ())
+        return min(cups, key=lambda cup: abs(cup.x - x), default=None)
+
+    def _camera(self, health: CameraHealth) -> None:
+        self.books.camera(health)
+        if health.state is not CameraState.READY:
+            self._without_frame = 0
+
+    # -- effects -----------------------------------------------------------------------------------
+
+    def _do(self, effects: Iterable[Effect], now_ns: int) -> None:
+        for effect in effects:
+            match effect:
+                case Inspect():
+                    self._inspect(effect, now_ns)
+                case Closed():
+                    self.gate.command(effect, now_ns)
+                    self.books.closed(effect)
+                    self._watch_for_frozen_camera(effect)
+                case Unclaimed(why=why):
+                    self.books.dropped(f"frame_{why}")
+                case Ignored(why=why):
+                    self.books.dropped(f"event_{why}")
+                case Unaccounted(first=first, last=last):
+                    self.books.dropped("parts_unaccounted", last.number - first.number + 1)
+                    self._log.error("parts_without_rows", first=first.number, last=last.number)
+
+    def _inspect(self, inspect: Inspect, now_ns: int) -> None:
+        deadline_ns = inspect.frame.exposed_ns + self._timing.decision_ns
+        outline = self._outline(inspect)
+        if not self._workbench.examine(inspect.part, inspect.frame, outline, deadline_ns):
+            overload = rejected(inspect.part, Reason.OVERLOAD)
+            self._do(self._tracker.verdict(overload, frame_key(inspect.frame), now_ns), now_ns)
+
+    def _watch_for_frozen_camera(self, closed: Closed) -> None:
+        """Triggers come and frames do not, though the camera answers: only this side can tell."""
+        if closed.verdict.reason is not Reason.MISSING_FRAME:
+            self._without_frame = 0
+            return
+        self._without_frame += 1
+        if self._without_frame >= _FROZEN_AFTER and self.books.camera_ready:
+            self._without_frame = 0
+            reason = (
+                f"{_FROZEN_AFTER} parts in a row had no frame though the camera answers; "
+                "check the trigger line if this comes back"
+            )
+            self._log.error("camera_frozen", reason=reason)
+            self.books.event("camera_frozen", {"reason": reason})
+            self.acquisition.reopen(reason)

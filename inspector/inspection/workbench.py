@@ -1,0 +1,134 @@
+"""The one thread that looks at frames: cups found, pictures compared, verdicts made.
+
+Networks use all the CPU they are given, so more threads would only make every part late. Its queue is
+bounded; what does not fit is refused to the caller, who rejects the part.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from inspector.camera.client import Acquisition
+from inspector.core.errors import InspectorError
+from inspector.core.frame import FrameInfo
+from inspector.core.part import PartId
+from inspector.core.verdict import Reason, rejected
+from inspector.inspection.events import Event, Examined, Located
+from inspector.inspection.judge import Examination, Examine
+from inspector.tracking import frame_key
+from inspector.vision import CupOutline, PixelError
+from inspector.vision.pixels import Raw
+
+Locate = Callable[[Raw, str], tuple[CupOutline, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Eyes:
+    """What one lane's frames are looked at with."""
+
+    acquisition: Acquisition
+    examine: Examine
+    locate: Locate
+
+
+@dataclass(frozen=True, slots=True)
+class _Examine:
+    part: PartId
+    frame: FrameInfo
+    outline: CupOutline | None
+    deadline_ns: int
+    queued_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Locate:
+    frame: FrameInfo
+
+
+class Workbench:
+    """Works through what the loop hands it, one frame after the other.
+
+    Args:
+        lanes: by lane name.
+        post: takes the results; called from the workbench's thread.
+        limit: jobs that may wait.
+    """
+
+    def __init__(self, lanes: dict[str, Eyes], post: Callable[[Event], None], limit: int) -> None:
+        self._lanes = lanes
+        self._post = post
+        self._jobs: queue.Queue[_Examine | _Locate | None] = queue.Queue(limit)
+        self._thread = threading.Thread(target=self._work, name="workbench", daemon=True)
+        self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """Jobs not yet begun."""
+        return self._jobs.qsize()
+
+    @property
+    def alive(self) -> bool:
+        """The thread works; if it died, the process must be started anew."""
+        return self._thread.is_alive()
+
+    def examine(
+        self, part: PartId, frame: FrameInfo, outline: CupOutline | None, deadline_ns: int
+    ) -> bool:
+        """Judge this frame for this part before ``deadline_ns``; False when the queue is full."""
+        return self._offer(_Examine(part, frame, outline, deadline_ns, time.monotonic_ns()))
+
+    def locate(self, frame: FrameInfo) -> bool:
+        """Find the cups in this frame; False when the queue is full."""
+        return self._offer(_Locate(frame))
+
+    def stop(self) -> None:
+        """Finish the frame in hand, drop the rest, end the thread."""
+        while True:
+            try:
+                self._jobs.get_nowait()
+            except queue.Empty:
+                break
+        self._jobs.put(None)
+        self._thread.join(1.0)
+
+    def _offer(self, job: _Examine | _Locate) -> bool:
+        try:
+            self._jobs.put_nowait(job)
+        except queue.Full:
+            return False
+        return True
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            if isinstance(job, _Locate):
+                self._post(self._located(job.frame))
+            else:
+                began_ns = time.monotonic_ns()
+                waited_ns = began_ns - job.queued_ns
+                examination = self._examined(job, began_ns)
+                self._post(Examined(job.part, frame_key(job.frame), examination, waited_ns))
+
+    def _examined(self, job: _Examine, now_ns: int) -> Examination:
+        if now_ns >= job.deadline_ns:
+            # Nobody waits for it any more; the time belongs to the parts that can still be saved.
+            return Examination(rejected(job.part, Reason.LATE), None, None, {})
+        eyes = self._lanes[job.part.lane]
+        try:
+            raw = eyes.acquisition.pixels(job.frame)
+        except InspectorError as error:
+            verdict = rejected(job.part, Reason.ENGINE_ERROR)
+            return Examination(verdict, None, None, {}, str(error))
+        if raw is None:
+            return Examination(rejected(job.part, Reason.FRAME_OVERWRITTEN), None, None, {})
+        return eyes.examine(job.part, raw, job.frame.pixel_format, job.outline)
+
+    def _located(self, frame: FrameInfo) -> Located:
+        eyes = self._lanes[frame.lane]
+        try:
+            raw = eyes.acquisition.pixels(frame)
+            cups = () if raw is None else eyes.locate(raw, frame.pixel_format)
+        except (InspectorError, PixelError) as error:
+            return Located(frame, (), str(error))
+        return Located(frame, cups)
