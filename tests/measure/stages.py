@@ -76,12 +76,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder).resolve() / "demo"
         summary_file = Path(folder) / "summary.json"
-        command = ["demo", "--parts", str(options.parts), "--rate", str(options.rate)]
-        plant = subprocess.Popen(
-            [sys.executable, "-m", "inspector", *command]
-            + ["--directory", str(directory), "--json", str(summary_file)],
-            stdout=subprocess.DEVNULL,
-        )
+        command = [sys.executable, "-m", "inspector", "demo", "--directory", str(directory)]
+        command += ["--parts", str(options.parts), "--rate", str(options.rate)]
+        command += ["--json", str(summary_file)]
+        plant = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         demo = psutil.Process(plant.pid)
         first: tuple[int, dict[str, float]] | None = None
         last: tuple[int, dict[str, float]] = (0, {})
