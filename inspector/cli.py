@@ -57,7 +57,9 @@ def doctor(configuration: _LineFile) -> None:
         line = load_line(configuration)
     except InspectorError as error:
         _refuse(error)
-    table = Table("check", "", "found", "remedy", title=f"inspector doctor: {line.name}")
+    table = Table("check", "", title=f"inspector doctor: {line.name}")
+    for column in ("found", "remedy"):
+        table.add_column(column, overflow="fold")
     worst_is_error = False
     for finding in examine(line):
         table.add_row(finding.check, _MARKS[finding.level], finding.text, finding.remedy)

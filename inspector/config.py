@@ -66,7 +66,8 @@ class CameraSettings(Settings):
     silence_ms: int = Field(
         default=3000,
         gt=0,
-        description="the camera is opened anew when it is unreachable, or in free run silent, this long",
+        description="free run: a camera silent this long is opened anew, ms (one that does not answer "
+        "is opened anew at once)",
     )
     node_values: dict[str, str | int | float | bool] = Field(
         default_factory=dict, description="further GenICam features to set, by name, in this order"

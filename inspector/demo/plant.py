@@ -117,7 +117,10 @@ class _Plant:
         mode = "free_run" if options.trigger == "free_run" else "photo_eye"
         wiring = ["--rig", str(self._rig.path)]
         plc_command = ["-m", "inspector.twin.plc", *wiring, "--port", "0", "--mode", mode]
-        plc = self._spawn("plc", [*plc_command, "--log", str(directory / "plc.jsonl")])
+        plc = self._spawn(
+            "plc",
+            [*plc_command, "--travel-ms", str(TRAVEL_MS), "--log", str(directory / "plc.jsonl")],
+        )
         conveyor = ["-m", "inspector.twin.conveyor", *wiring]
         conveyor += ["--truth", str(directory / "truth.jsonl"), "--seed", str(options.seed)]
         conveyor += ["--rate", str(options.rate_hz), "--defect-rate", str(options.defect_rate)]

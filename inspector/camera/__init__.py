@@ -1,0 +1,1 @@
+"""GenICam acquisition in a process of its own, and the ring its frames come through."""

@@ -1,0 +1,100 @@
+"""The camera's time stamps land on the host's clock within the error that is claimed."""
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inspector.camera.clock import CameraClock, TimeSource
+
+S = 1_000_000_000
+MS = 1_000_000
+
+offsets = st.integers(-(10**15), 10**15)
+drifts = st.floats(-9e-5, 9e-5)
+
+
+class Bench:
+    """A camera clock that starts at ``offset`` and drifts against the host's."""
+
+    def __init__(self, offset: int, drift: float) -> None:
+        self.offset = offset
+        self.drift = drift
+
+    def device_ns(self, host_ns: int) -> int:
+        return 10**16 + host_ns + self.offset + round(self.drift * host_ns)
+
+
+@given(
+    offset=offsets,
+    drift=drifts,
+    latches=st.lists(
+        st.tuples(st.integers(1, 5 * S), st.integers(1_000, 3 * MS), st.floats(0, 1)),
+        min_size=1,
+        max_size=20,
+    ),
+    after_ns=st.integers(0, 4 * S),
+)
+def test_a_latched_clock_is_as_good_as_it_says(
+    offset: int, drift: float, latches: list[tuple[int, int, float]], after_ns: int
+) -> None:
+    camera, clock, now = Bench(offset, drift), CameraClock(), 0
+    for pause, width, share in latches:
+        before = now + pause
+        now = before + width
+        clock.latched(before, camera.device_ns(before + round(share * width)), now)
+    exposed = now + after_ns
+    arrived = exposed + 50 * MS
+    told = clock.exposed_ns(camera.device_ns(exposed), arrived)
+    uncertainty = clock.uncertainty_ns(arrived)
+    assert uncertainty is not None
+    assert clock.source is TimeSource.LATCH
+    assert abs(told - exposed) <= uncertainty + 1_000
+
+
+@given(offset=offsets, transfers=st.lists(st.integers(0, 80 * MS), min_size=1, max_size=50))
+def test_without_a_latch_the_fastest_frame_is_the_measure(
+    offset: int, transfers: list[int]
+) -> None:
+    camera, clock = Bench(offset, 0.0), CameraClock()
+    for number, transfer in enumerate(transfers):
+        exposed = number * 50 * MS
+        told = clock.exposed_ns(camera.device_ns(exposed), exposed + transfer)
+        assert told == exposed + min(transfers[: number + 1])
+        assert clock.source is TimeSource.ARRIVAL
+
+
+def test_without_a_latch_drift_is_followed() -> None:
+    camera, clock = Bench(0, 5e-5), CameraClock()
+    worst = 0
+    for number in range(2000):
+        exposed = number * 100 * MS
+        told = clock.exposed_ns(camera.device_ns(exposed), exposed + 45 * MS)
+        worst = max(worst, abs(told - exposed - 45 * MS))
+    assert worst <= 2 * MS
+
+
+def test_a_camera_without_time_stamps_is_dated_by_arrival() -> None:
+    clock = CameraClock()
+    assert clock.exposed_ns(0, 123) == 123
+    assert clock.source is TimeSource.NONE
+
+
+def test_a_latch_that_counts_another_clock_is_not_believed() -> None:
+    clock = CameraClock()
+    clock.latched(0, 10**15, 1000)
+    told = clock.exposed_ns(5 * S, 10 * S)
+    assert clock.source is TimeSource.ARRIVAL
+    assert told == 10 * S
+
+
+@given(
+    readings=st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), max_size=5),
+    frames=st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), min_size=1),
+)
+def test_no_frame_is_exposed_after_it_arrived(
+    readings: list[tuple[int, int]], frames: list[tuple[int, int]]
+) -> None:
+    clock = CameraClock()
+    for at, device in readings:
+        clock.latched(at, device, at + 1000)
+    for device, arrived in frames:
+        assert clock.exposed_ns(device, arrived) <= arrived
