@@ -36,7 +36,8 @@ def run(
 
     try:
         line = load_line(configuration)
-        errors = [f for f in examine(line) if f.level == "error"]
+        findings = examine(line, prove_recipes=False)
+        errors = [finding for finding in findings if finding.level == "error"]
         for finding in errors:
             typer.echo(f"inspector: {finding.check}: {finding.text}; {finding.remedy}", err=True)
         if errors:

@@ -4,7 +4,6 @@ import json
 import os
 import select
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -104,8 +103,7 @@ class _Plant:
         self._directory = directory
         self._rig = rig
         self._producer = producer
-        self._children: list[subprocess.Popen[str]] = []
-        self._line: subprocess.Popen[str] | None = None
+        self._children: dict[str, subprocess.Popen[str]] = {}
         self._stopped_ns: int | None = None
         self.stopped_within_s = 0.0
 
@@ -134,7 +132,7 @@ class _Plant:
             yaml.safe_dump(self._configuration(_announced_port(plc), page, metrics))
         )
         line = ["-m", "inspector", "run", str(configuration)]
-        self._line = self._spawn("line", [*line, "--run-directory", str(directory / "run")])
+        self._spawn("line", [*line, "--run-directory", str(directory / "run")])
         with console.status("starting the line …"):
             self._wait_until_ready()
         console.print(f"operators' page  http://127.0.0.1:{page}/")
@@ -179,7 +177,7 @@ class _Plant:
                 # Ctrl-C reaches this process alone, which stops the others in order.
                 process_group=0,
             )
-        self._children.append(child)
+        self._children[name] = child
         return child
 
     def _wait_until_ready(self) -> None:
@@ -197,16 +195,15 @@ class _Plant:
         )
 
     def _raise_if_dead(self) -> None:
-        for child in self._children:
+        for name, child in self._children.items():
             if child.poll() is not None:
-                name = Path(child.args[2] if isinstance(child.args, list) else "").name
                 raise ConfigurationError(
-                    f"{name} ended with code {child.returncode}: {self._last_words()}",
+                    f"the {name} ended with code {child.returncode}: {self._last_words(name)}",
                     f"see the logs in {self._directory}",
                 )
 
-    def _last_words(self) -> str:
-        lines = (self._directory / "line.log").read_text().strip().splitlines()
+    def _last_words(self, name: str) -> str:
+        lines = (self._directory / f"{name}.log").read_text().strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
     # -- run ---------------------------------------------------------------------------------------
@@ -251,13 +248,14 @@ class _Plant:
     # -- stop --------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the line first, so that every row is written, then the plant."""
+        """End the line before the PLC it speaks with, so that every row is written."""
         self._stopped_ns = time.monotonic_ns()
-        ordered = [self._line] if self._line is not None else []
-        ordered += [child for child in self._children if child is not self._line]
-        if ordered and ordered[0] is not None:
-            _end(ordered[:1], _STOP_S)
-        _end(ordered[1:], _STOP_S / 2)
+        plc_last = sorted(self._children.items(), key=lambda named: named[0] == "plc")
+        for name, child in plc_last:
+            if name != "plc":
+                child.terminate()
+        for _name, child in plc_last:
+            _end(child)
         self.stopped_within_s = (time.monotonic_ns() - self._stopped_ns) / 1e9
 
     def summary(self, frames: list[ExposedFrame]) -> Summary:
@@ -284,16 +282,13 @@ class _Plant:
         )
 
 
-def _end(children: list[subprocess.Popen[str]], within_s: float) -> None:
-    for child in children:
-        child.send_signal(signal.SIGTERM)
-    deadline = time.monotonic() + within_s
-    for child in children:
-        try:
-            child.wait(max(0.05, deadline - time.monotonic()))
-        except subprocess.TimeoutExpired:
-            child.kill()
-            child.wait()
+def _end(child: subprocess.Popen[str]) -> None:
+    child.terminate()
+    try:
+        child.wait(_STOP_S)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
 
 
 def _announced_port(plc: subprocess.Popen[str]) -> int:

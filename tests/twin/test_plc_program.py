@@ -102,6 +102,8 @@ def test_a_result_that_comes_after_the_decision_is_not_taken() -> None:
     bench.until(100, edges=1)
     bench.until(450)
     bench.tell(1)
+    bench.until(470)
+    assert bench.program.parts[1].result is None
     bench.until(1000)
     assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT)]
 
@@ -109,6 +111,8 @@ def test_a_result_that_comes_after_the_decision_is_not_taken() -> None:
 def test_a_result_that_is_there_before_its_part_is_never_believed() -> None:
     bench = Bench()
     bench.tell(1)
+    bench.until(60)
+    assert bench.program.results_taken == 0
     bench.until(100, edges=1)
     bench.until(1000)
     assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.PREMATURE_RESULT)]
@@ -158,6 +162,19 @@ def test_a_heartbeat_that_stops_while_the_part_is_at_the_gate_closes_it() -> Non
     bench.alive = False
     bench.until(1000)
     assert bench.opened[-1] == 480
+    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.STALE_HEARTBEAT)]
+
+
+def test_a_heartbeat_that_comes_back_after_the_decision_comes_too_late() -> None:
+    bench = Bench()
+    bench.until(100, edges=1)
+    bench.tell(1)
+    bench.until(130)
+    bench.alive = False
+    bench.until(460)
+    bench.alive = True
+    bench.until(1000)
+    assert bench.opened == []
     assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.STALE_HEARTBEAT)]
 
 
@@ -233,6 +250,16 @@ def test_in_free_run_a_line_started_anew_numbers_anew() -> None:
     assert bench.done == [(1, Action.PASSED, Why.OK)]
 
 
+def test_in_free_run_a_line_started_anew_opens_for_nothing_its_former_life_saw() -> None:
+    bench = Bench(photo_eye=False)
+    bench.tell(30, age=100)
+    bench.until(100)
+    bench.results.clear()
+    bench.session += 1
+    bench.until(1000)
+    assert bench.opened == []
+
+
 def test_the_gate_opens_only_around_parts_with_their_own_fresh_ok() -> None:
     """Anything may stand in the registers at any time; the rule is checked from outside."""
     opened = sum(run_at_random(random.Random(seed)) for seed in range(150))
@@ -253,7 +280,7 @@ def run_at_random(dice: random.Random) -> int:
             session = dice.choice([SESSION] * 9 + [SESSION + 1])
             moved = dice.random() < (0.05 if dying and now > 500 else 0.8)
             beat += moved
-            number = dice.randint(max(count - 4, 1), count + (dice.random() < 0.1))
+            number = dice.randint(max(count - 4, 1), max(count, 1) + (dice.random() < 0.1))
             outcome = dice.choice([OK] * 9 + [NOK])
             program.write(
                 LineInput(beat, RUNNING, session, 0, (LineResult(number, outcome, 1, 0),))

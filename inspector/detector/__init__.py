@@ -1,0 +1,1 @@
+"""The method in torch: networks, loss, training, calibration, evaluation, export."""

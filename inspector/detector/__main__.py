@@ -1,0 +1,199 @@
+"""``python -m inspector.detector``: prepare frames, teach a cup type, evaluate its recipe."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inspector.core.errors import InspectorError
+from inspector.detector.calibrating import calibrate
+from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_frames
+from inspector.detector.memory_bank import MemoryBank
+from inspector.detector.networks import Architecture, load_teacher
+from inspector.detector.preparation import (
+    ORIENTATION,
+    chosen,
+    frame_files,
+    labelled_frames,
+    prepare_frames,
+    read_images,
+)
+from inspector.detector.teaching import Lesson, features, network_views, teach
+from inspector.detector.training import TrainingPlan
+from inspector.engine import load_network, open_detector
+from inspector.recipe import Recipe, Teacher, load_recipe
+from inspector.recipe.manifest import FileEntry
+from inspector.recipe.weights import file_sha256
+from inspector.vision import OrientationReference
+
+app = typer.Typer(add_completion=False, help="Teach a cup type from clean pictures alone.")
+console = Console()
+BACKGROUND = "background.onnx"
+_PLAN, _TEACHER = TrainingPlan(), Teacher()
+Models = Annotated[Path, typer.Option(help="folder of the networks")]
+Threads = Annotated[int, typer.Option(min=1, help="CPU threads")]
+
+
+def _progress() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+@app.command("prepare")
+def prepare_command(
+    frames: Annotated[
+        list[Path],
+        typer.Option(help="folder of clean frames, each at another angle; may be given again"),
+    ],
+    out: Annotated[Path, typer.Option(help="folder for cup images and orientation")],
+    models: Models = Path("models"),
+) -> None:
+    """Find, turn and cut out the cup of every clean frame."""
+    segment = load_network(models / BACKGROUND).run
+    files = [path for folder in frames for path in frame_files(folder)]
+    with _progress() as progress:
+        task = progress.add_task("preparing", total=2 * len(files))
+        prepared = prepare_frames(files, out, segment, lambda n: progress.advance(task, n))
+    for path, why in prepared.refused:
+        console.print(f"left out {path}: {why}")
+    console.print(f"{len(prepared.images)} cup images in {out}")
+
+
+@app.command("teach")
+def teach_command(
+    name: Annotated[str, typer.Option(help="of the recipe, e.g. type-01")],
+    prepared: Annotated[Path, typer.Option(help="what 'prepare' wrote")],
+    out: Annotated[Path, typer.Option(help="the recipe's folder")],
+    models: Models = Path("models"),
+    training: Annotated[int, typer.Option(min=1, help="pictures to train on")] = 84,
+    steps: Annotated[int, typer.Option(min=2, help="optimiser steps")] = _PLAN.steps,
+    batch: Annotated[int, typer.Option(min=1, help="pictures a step")] = _PLAN.batch,
+    size: Annotated[int, typer.Option(help="side of the networks' input, px")] = _TEACHER.size,
+    false_rejects: Annotated[float, typer.Option(help="rate asked for")] = 0.01,
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    threads: Threads = 2,
+) -> None:
+    """Train, calibrate, export and write a recipe; an interrupted run goes on where it was."""
+    torch.set_num_threads(threads)
+    lesson = Lesson(
+        name=name,
+        teacher=Teacher(size=size),
+        architecture=Architecture(size=size),
+        plan=TrainingPlan(steps=steps, batch=batch, seed=seed),
+        training_images=training,
+        false_reject_rate=false_rejects,
+    )
+    background = models / BACKGROUND
+    checkpoint = prepared / f"{name}.checkpoint.safetensors"
+    with _progress() as progress:
+        task = progress.add_task("training", total=steps)
+        losses: list[float] = []
+
+        def on_step(step: int, loss: float) -> None:
+            losses.append(loss)
+            recent = sum(losses[-50:]) / len(losses[-50:])
+            progress.update(task, completed=step, description=f"step {step}, loss {recent:.4f}")
+
+        recipe, promise = teach(
+            lesson,
+            read_images(prepared / "images"),
+            out,
+            models,
+            orientation=(prepared / ORIENTATION).read_bytes(),
+            background=FileEntry(file=BACKGROUND, sha256=file_sha256(background)),
+            checkpoint=checkpoint,
+            on_step=on_step,
+        )
+    open_detector(recipe, threads)
+    checkpoint.unlink(missing_ok=True)
+    console.print(f"{recipe.label} is written and agrees with its golden images")
+    console.print(
+        f"false rejects promised: at most {promise.false_reject_rate:.2%} of clean cups expected, "
+        f"from {promise.images} held-out pictures"
+    )
+    if promise.images_needed:
+        missing = promise.images_needed - promise.images
+        console.print(f"{promise.wanted:.2%} were asked for: that takes {missing} more pictures")
+
+
+@app.command("evaluate")
+def evaluate_command(
+    recipe_folder: Annotated[Path, typer.Option("--recipe", help="the recipe's folder")],
+    frames: Annotated[Path, typer.Option(help="test set in MVTec AD's layout")],
+    clean: Annotated[
+        list[Path] | None, typer.Option(help="folder of further clean frames; may be given again")
+    ] = None,
+    models: Models = Path("models"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
+    bank: Annotated[
+        Path | None,
+        typer.Option(help="what 'prepare' wrote for the recipe: compares with a memory bank"),
+    ] = None,
+    threads: Threads = 2,
+) -> None:
+    """Judge test pictures as the line would and print what was found."""
+    recipe = load_recipe(recipe_folder, models)
+    detector = open_detector(recipe, threads)
+    if recipe.orientation is None or recipe.background is None:
+        console.print("this recipe says neither where a cup is nor which way it faces")
+        raise typer.Exit(2)
+    reference = OrientationReference.load(recipe.orientation)
+    labelled = list(labelled_frames(frames))
+    labelled += [("good", path, None) for folder in clean or () for path in frame_files(folder)]
+    with _progress() as progress:
+        segment = load_network(recipe.background).run
+        tracked = progress.track(labelled, description="looking")
+        pictures = list(seen_frames(tracked, segment, reference))
+    results = {"student": evaluate(recipe.calibration, pictures, detector.distances)}
+    if bank is not None:
+        torch.set_num_threads(threads)
+        results["memory bank"] = _bank_result(recipe, read_images(bank / "images"), pictures)
+    for title, result in results.items():
+        console.print(_table(f"{recipe.label}, {title}", result))
+    if json_file is not None:
+        figures = {title: result.as_json() for title, result in results.items()}
+        json_file.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+
+
+def _bank_result(recipe: Recipe, clean: NDArray[np.uint8], pictures: list[Seen]) -> Evaluation:
+    """The same pictures judged by a memory bank on the same teacher, calibrated the same way."""
+    size = recipe.teacher.size
+    teacher = load_teacher(recipe.teacher)
+    training, held_out = chosen(len(clean), recipe.manifest.calibration.training_images, seed=0)
+    views = network_views(clean, size)
+    memory = MemoryBank(features(teacher, views[training]))
+
+    def distances(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        maps = memory.distance_map(features(teacher, network_views(images, size)))
+        return np.asarray(maps.numpy(), np.float32)
+
+    wanted = recipe.manifest.calibration.false_reject_rate
+    calibration, _ = calibrate(distances(clean[held_out]), None, wanted)
+    return evaluate(calibration, pictures, distances)
+
+
+def _table(title: str, result: Evaluation) -> Table:
+    table = Table("kind", "images", "rejected", "refused by vision", title=title)
+    for kind, counts in result.kinds.items():
+        share = f"{counts.rejected} ({counts.rejected / counts.images:.0%})"
+        table.add_row(kind, str(counts.images), share, str(counts.refused))
+    table.caption = (
+        f"image AUROC {result.image_auroc:.3f}, pixel AUROC {result.pixel_auroc:.3f}, "
+        f"detected {result.detection_rate:.1%}, false rejects {result.false_reject_rate:.1%}"
+    )
+    return table
+
+
+if __name__ == "__main__":
+    try:
+        app(standalone_mode=True)
+    except InspectorError as error:
+        Console(stderr=True).print(f"[red]{error}[/red]")
+        raise SystemExit(2) from error

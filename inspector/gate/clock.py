@@ -1,0 +1,44 @@
+"""From the PLC's millisecond clock to the host's monotonic clock."""
+
+from collections import deque
+
+_SAMPLES = 256
+_WRAP = 1 << 32
+_RESOLUTION_NS = 1_000_000
+
+
+class PlcClock:
+    """Maps PLC times by the fastest of the last exchanges.
+
+    When an answer with clock reading c arrives at host time r, the reading was taken at r or before.
+    So of all exchanges the one with the smallest r − c is nearest to the truth, and scan time, network
+    delay and a busy host only make the others larger. Over 256 exchanges a quartz drifts by less
+    than 1 ms.
+    """
+
+    def __init__(self) -> None:
+        self._samples: deque[tuple[int, int]] = deque(maxlen=_SAMPLES)
+        self._last_ms: int | None = None
+
+    def observe(self, clock_ms: int, sent_ns: int, received_ns: int) -> None:
+        """An exchange: the reading in the answer, when it was asked and when it was answered."""
+        self._last_ms = self._unwrapped(clock_ms)
+        offset_ns = received_ns - self._last_ms * _RESOLUTION_NS
+        self._samples.append((offset_ns, received_ns - sent_ns))
+
+    def host_ns(self, clock_ms: int) -> int:
+        """Host time of a PLC time within 24 days of the last observed one."""
+        offset_ns, _ = min(self._samples)
+        return self._unwrapped(clock_ms) * _RESOLUTION_NS + offset_ns
+
+    @property
+    def uncertainty_ns(self) -> int:
+        """How late `host_ns` may be, beside the PLC's scan time."""
+        _, round_trip_ns = min(self._samples)
+        return round_trip_ns + _RESOLUTION_NS
+
+    def _unwrapped(self, clock_ms: int) -> int:
+        if self._last_ms is None:
+            return clock_ms
+        ahead = (clock_ms - self._last_ms + _WRAP // 2) % _WRAP - _WRAP // 2
+        return self._last_ms + ahead

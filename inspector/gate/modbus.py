@@ -1,0 +1,300 @@
+"""Modbus TCP client to the PLC at the gate: one write, one read, no retries."""
+
+import logging
+import struct
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from pymodbus.client import ModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusException
+from pymodbus.pdu import ModbusPDU
+
+from inspector.config import GateSettings
+from inspector.core.verdict import Outcome
+from inspector.gate.clock import PlcClock
+from inspector.gate.protocol import (
+    Command,
+    GateFault,
+    GateLinkError,
+    Incoming,
+    Outgoing,
+    PhotoEye,
+)
+from inspector.gate.registers import (
+    DEPTH,
+    LINE_TO_PLC_SIZE,
+    PLC_TO_LINE_SIZE,
+    BlockError,
+    GateResult,
+    LineBlock,
+    PlcBlock,
+    PlcStatus,
+    Result,
+    ResultCode,
+    TornBlockError,
+    WrongMapError,
+    decode_plc,
+    encode_line,
+)
+
+_PLC_SILENCE_NS = 500_000_000
+"""A PLC whose scan counter stands still so long is taken for stopped."""
+_MALFORMED = (struct.error, IndexError, ValueError)
+"""What pymodbus raises while it decodes an answer that is shorter than it says."""
+_EXCEPTIONS = {
+    1: "illegal function",
+    2: "illegal address",
+    3: "illegal value",
+    4: "device failure",
+    6: "busy",
+    10: "no path to the unit",
+    11: "unit does not respond",
+}
+
+# The library logs what it also raises; the caller decides how often a lost link is worth a line.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+
+class _Clock(Protocol):
+    def __call__(self) -> int: ...
+
+
+class ModbusGate:
+    """A PLC that speaks the register map of docs/plc.md. Not thread-safe: one thread owns it.
+
+    Args:
+        settings: address, register block and longest wait.
+        lane: the lane's name, for messages.
+        clock: host monotonic clock, ns.
+    """
+
+    def __init__(
+        self, settings: GateSettings, lane: str, clock: _Clock = time.monotonic_ns
+    ) -> None:
+        self._settings = settings
+        self._lane = lane
+        self._clock = clock
+        self._client: ModbusTcpClient | None = None
+        self._answer_by_ns = 0
+        self._bytes_came = False
+        self._sequence = 0
+        self._heartbeat = 0
+        self._commands: deque[Command] = deque(maxlen=DEPTH)
+        self._taken = 0
+        self._overrun = 0
+        self._plc_clock = PlcClock()
+        self._session: int | None = None
+        self._gate_read = 0
+        self._scan: tuple[int, int] | None = None
+
+    def exchange(self, outgoing: Outgoing) -> Incoming:
+        """See `Gate.exchange`; takes ``timeout_ms`` at most."""
+        for command in outgoing.commands:
+            self._keep(command)
+        self._sequence = (self._sequence + 1) & 0xFFFF
+        if outgoing.alive:
+            self._heartbeat = (self._heartbeat + 1) & 0xFFFF
+        return self._guarded(lambda: self._write(outgoing))
+
+    def exchange_idle(self) -> Incoming:
+        """See `Gate.exchange_idle`."""
+        return self._guarded(lambda: None)
+
+    def close(self) -> None:
+        """Close the connection; the next exchange opens it anew."""
+        if self._client is not None:
+            self._client.close()  # type: ignore[no-untyped-call]
+            self._client = None
+
+    # -- one exchange ------------------------------------------------------------------------------
+
+    def _guarded(self, write: Callable[[], None]) -> Incoming:
+        """Write, read and understand; whatever goes wrong ends the connection and has its own name."""
+        self._answer_by_ns = self._clock() + round(self._settings.timeout_ms * 1e6)
+        try:
+            self._connect()
+            write()
+            return self._read()
+        except GateLinkError:
+            self.close()
+            raise
+        except WrongMapError as error:
+            self.close()
+            raise self._error(
+                GateFault.WRONG_MAP,
+                f"shows {error}",
+                "load the PLC program of this version or correct gate.base_register (docs/plc.md)",
+            ) from error
+        except TornBlockError as error:
+            self.close()
+            raise self._error(
+                GateFault.TORN,
+                f"gave a torn block: {error}",
+                "let the PLC copy the whole block within one scan (docs/plc.md)",
+            ) from error
+        except (BlockError, *_MALFORMED) as error:
+            self.close()
+            raise self._error(
+                GateFault.GARBAGE,
+                f"answers what makes no sense: {error}",
+                "see that gate.host, gate.port and gate.base_register name the PLC of this lane",
+            ) from error
+        except ConnectionException as error:
+            self.close()
+            raise self._error(
+                GateFault.CLOSED,
+                "closed the connection",
+                "see whether the PLC restarted or has too many Modbus connections open",
+            ) from error
+        except (ModbusException, OSError) as error:
+            came = self._bytes_came
+            self.close()
+            if came:
+                raise self._error(
+                    GateFault.GARBAGE,
+                    "answers what is not Modbus",
+                    "see that gate.host and gate.port name the PLC, and gate.unit its unit",
+                ) from error
+            raise self._error(
+                GateFault.NO_ANSWER,
+                f"gave no answer within {self._settings.timeout_ms:g} ms",
+                "see whether the PLC runs and the network is free, or raise gate.timeout_ms",
+            ) from error
+
+    def _connect(self) -> None:
+        if self._client is not None:
+            self._allow_rest()
+            return
+        settings = self._settings
+        self._client = ModbusTcpClient(
+            settings.host,
+            port=settings.port,
+            timeout=settings.timeout_ms / 1e3,
+            # A retry would hide the failure and keep the heartbeat waiting; the caller tries again.
+            retries=0,
+            trace_packet=self._packet,
+        )
+        if not self._client.connect():  # type: ignore[no-untyped-call]
+            raise self._error(
+                GateFault.UNREACHABLE,
+                "cannot be reached",
+                "switch it on, or correct gate.host and gate.port, and check cable and firewall",
+            )
+        self._allow_rest()
+
+    def _allow_rest(self) -> None:
+        """Let the next wait end when this exchange must."""
+        assert self._client is not None
+        rest_ns = self._answer_by_ns - self._clock()
+        self._client.comm_params.timeout_connect = max(rest_ns / 1e9, 0.001)
+        self._bytes_came = False
+
+    def _packet(self, sending: bool, data: bytes) -> bytes:
+        """See all traffic: a peer that dribbles bytes must not hold the exchange up for ever."""
+        if not sending:
+            self._bytes_came = True
+            if self._clock() > self._answer_by_ns:
+                raise ModbusException("the answer is not complete in time")
+        return data
+
+    def _write(self, outgoing: Outgoing) -> None:
+        assert self._client is not None
+        block = LineBlock(
+            sequence=self._sequence,
+            heartbeat=self._heartbeat,
+            state=outgoing.state,
+            session=self._commands[-1].part.session if self._commands else 0,
+            gate_read=self._gate_read,
+            results=tuple(self._result(command) for command in self._commands),
+        )
+        answer = self._client.write_registers(
+            self._settings.base_register, encode_line(block), device_id=self._settings.unit
+        )
+        self._raise_if_refused(answer, "writing", LINE_TO_PLC_SIZE)
+        self._allow_rest()
+
+    def _read(self) -> Incoming:
+        assert self._client is not None
+        sent_ns = self._clock()
+        answer = self._client.read_input_registers(
+            self._settings.base_register, count=PLC_TO_LINE_SIZE, device_id=self._settings.unit
+        )
+        received_ns = self._clock()
+        self._raise_if_refused(answer, "reading", PLC_TO_LINE_SIZE)
+        return self._understood(decode_plc(answer.registers), sent_ns, received_ns)
+
+    def _raise_if_refused(self, answer: ModbusPDU, deed: str, size: int) -> None:
+        if not answer.isError():
+            return
+        base, code = self._settings.base_register, answer.exception_code
+        raise self._error(
+            GateFault.REFUSED,
+            f"refuses {deed} registers {base} to {base + size - 1}: "
+            f"{_EXCEPTIONS.get(code, 'exception')} (code {code})",
+            "correct gate.base_register and gate.unit, or give the PLC this block (docs/plc.md)",
+        )
+
+    def _understood(self, block: PlcBlock, sent_ns: int, received_ns: int) -> Incoming:
+        if block.session != self._session:
+            # What the gate did before this line looked is history; a new counter's life is all new.
+            self._gate_read = block.gate_count if self._session is None else 0
+            self._session = block.session
+            self._plc_clock = PlcClock()
+        self._plc_clock.observe(block.clock_ms, sent_ns, received_ns)
+        if self._scan is None or self._scan[0] != block.sequence:
+            self._scan = (block.sequence, received_ns)
+        scanning = received_ns - self._scan[1] < _PLC_SILENCE_NS
+        self._taken = block.results_taken
+        new_results, lost = self._new_results(block)
+        overrun, self._overrun = self._overrun, 0
+        return Incoming(
+            session=block.session,
+            part_count=block.part_count,
+            photo_eyes=tuple(
+                PhotoEye(event.number, self._plc_clock.host_ns(event.clock_ms))
+                for event in block.photo_eye
+            ),
+            watched_ns=self._plc_clock.host_ns(block.clock_ms),
+            uncertainty_ns=self._plc_clock.uncertainty_ns,
+            plc_running=scanning and PlcStatus.READY in block.status,
+            line_alive=PlcStatus.LINE_ALIVE in block.status,
+            gate_results=new_results,
+            gate_results_lost=lost,
+            commands_overrun=overrun,
+            round_trip_ns=received_ns - sent_ns,
+        )
+
+    def _new_results(self, block: PlcBlock) -> tuple[tuple[GateResult, ...], int]:
+        """Gate results since the last exchange, and how many of them were overwritten."""
+        read, self._gate_read = self._gate_read, block.gate_count
+        if read > block.gate_count:
+            return block.gate_results, 0
+        new = tuple(result for result in block.gate_results if result.number > read)
+        return new, max(block.gate_count - read - DEPTH, 0)
+
+    # -- commands ----------------------------------------------------------------------------------
+
+    def _keep(self, command: Command) -> None:
+        """Put a command into the buffer of eight; the same buffer goes out with every exchange."""
+        if self._commands and self._commands[-1].part.session != command.part.session:
+            self._commands.clear()
+            self._taken = 0
+        # Part n and part n − 8 share a slot.
+        while self._commands and self._commands[0].part.number <= command.part.number - DEPTH:
+            dropped = self._commands.popleft()
+            self._overrun += dropped.part.number > self._taken
+        self._commands.append(command)
+
+    def _result(self, command: Command) -> Result:
+        return Result(
+            number=command.part.number,
+            outcome=ResultCode.OK if command.outcome is Outcome.PASS else ResultCode.NOK,
+            reason=command.reason,
+            age_ms=(self._clock() - command.at_ns) // 1_000_000,
+        )
+
+    def _error(self, fault: GateFault, what: str, remedy: str) -> GateLinkError:
+        address = f"{self._settings.host}:{self._settings.port}"
+        return GateLinkError(fault, f"the PLC of {self._lane} at {address} {what}", remedy)

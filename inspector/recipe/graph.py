@@ -1,0 +1,191 @@
+"""A vision transformer as an ONNX graph, written from plain arrays: teacher and student alike.
+
+The graph takes pictures as they are (uint8, RGB, rows × columns × channels) and normalises them itself,
+so that no caller can do it differently. Writing the graph directly, instead of tracing torch, keeps it
+small, the same byte for byte everywhere, and makes torch unnecessary on an edge box.
+
+Weights are named as in torch's ``VisionTransformer`` of ``inspector.detector.networks``:
+``patch_embed.{weight: C×3×p×p, bias}``, ``cls_token: 1×C`` (optional), ``pos_embed: T×C``,
+``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}.{weight, bias}`` and, optional,
+``norm.{weight, bias}`` with ``head.{weight, bias}``; linear matrices are outputs × inputs.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.recipe.files import write_atomically
+from inspector.recipe.weights import Weights
+
+OPSET = 20
+"""Has Gelu and LayerNormalization as single operators."""
+_IR_VERSION = 10
+
+IMAGE_MEAN = (0.485, 0.456, 0.406)
+"""Per channel, of pictures scaled to 0 … 1 (ImageNet's)."""
+IMAGE_STD = (0.229, 0.224, 0.225)
+NORM_EPSILON = 1e-6
+
+
+def write_transformer(weights: Weights, heads: int, size: int, path: Path) -> None:
+    """Write the ONNX graph of a transformer, atomically.
+
+    Input ``image``: uint8 N×size×size×3 RGB. Output ``features``: float32 N×C×h×w, the tokens after
+    the last block without the class token, projected by ``head`` where there is one, each normalised
+    over its channels (a LayerNorm without weights, so that Eq. 1 compares directions, not lengths).
+
+    Args:
+        weights: see the module's text.
+        heads: attention heads.
+        size: side of the input in pixels, a multiple of the patch.
+        path: where to.
+    """
+    model = transformer_graph(weights, heads, size)
+    write_atomically(path, model.SerializeToString(deterministic=True))
+
+
+def transformer_graph(weights: Weights, heads: int, size: int) -> Any:
+    """The same as an ``onnx.ModelProto``."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    writer = _Writer()
+    width, _, patch, _ = weights["patch_embed.weight"].shape
+    grid = size // patch
+    depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+
+    x = _patch_tokens(writer, weights, patch, grid)
+    if "cls_token" in weights:
+        x = _with_class_token(writer, weights, x)
+    x = writer.node("Add", x, writer.constant("pos_embed", weights["pos_embed"][None]))
+    for index in range(depth):
+        x = _block(writer, weights, f"blocks.{index}", heads, width // heads, x)
+    if "cls_token" in weights:
+        bounds = [
+            writer.integers(name, [v]) for name, v in (("one", 1), ("end", 2**31), ("axis", 1))
+        ]
+        x = writer.node("Slice", x, *bounds)
+    channels = width
+    if "head.weight" in weights:
+        x = writer.linear("head", weights, writer.norm("norm", weights, x))
+        channels = len(weights["head.weight"])
+    x = writer.plain_norm(x, channels)
+    x = writer.node("Transpose", x, perm=[0, 2, 1])
+    shape = writer.integers("map_shape", [0, channels, grid, grid])
+    writer.node("Reshape", x, shape, output="features")
+
+    graph = helper.make_graph(
+        writer.nodes,
+        "transformer",
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
+        [
+            helper.make_tensor_value_info(
+                "features", TensorProto.FLOAT, ["batch", channels, grid, grid]
+            )
+        ],
+        writer.tensors,
+    )
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="inspector"
+    )
+    model.ir_version = _IR_VERSION
+    onnx.checker.check_model(model)
+    return model
+
+
+def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: int) -> str:
+    """Pixels to N×(grid²)×C: the patch embedding as one product, normalisation folded into it."""
+    kernel = weights["patch_embed.weight"].astype(np.float64)
+    mean = np.array(IMAGE_MEAN)[:, None, None]
+    scale = np.array(IMAGE_STD)[:, None, None]
+    bias = weights["patch_embed.bias"].astype(np.float64)
+    shift = (kernel * (mean / scale)).reshape(len(kernel), -1)
+    for column in range(shift.shape[1]):  # in this order on every machine: the bytes are hashed
+        bias = bias - shift[:, column]
+    matrix = (kernel / (255 * scale)).transpose(2, 3, 1, 0).reshape(-1, len(kernel))
+
+    x = writer.node("Cast", "image", to=1)
+    cells = writer.integers("cells", [0, grid, patch, grid, patch, 3])
+    x = writer.node("Reshape", x, cells)
+    x = writer.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
+    x = writer.node("Reshape", x, writer.integers("tokens", [0, grid * grid, patch * patch * 3]))
+    x = writer.node("MatMul", x, writer.constant("patch_embed.matrix", matrix))
+    return writer.node("Add", x, writer.constant("patch_embed.bias", bias))
+
+
+def _with_class_token(writer: "_Writer", weights: Weights, x: str) -> str:
+    batch = writer.node("Shape", x, start=0, end=1)
+    rest = writer.integers("one_token", [1, weights["cls_token"].shape[1]])
+    shape = writer.node("Concat", batch, rest, axis=0)
+    token = writer.constant("cls_token", weights["cls_token"][None])
+    return writer.node("Concat", writer.node("Expand", token, shape), x, axis=1)
+
+
+def _block(writer: "_Writer", weights: Weights, name: str, heads: int, size: int, x: str) -> str:
+    """One pre-norm block: attention, then the two-layer perceptron, each added to its input."""
+    qkv = writer.linear(f"{name}.attn.qkv", weights, writer.norm(f"{name}.norm1", weights, x))
+    qkv = writer.node("Reshape", qkv, writer.integers("qkv_shape", [0, 0, 3, heads, size]))
+    qkv = writer.node("Transpose", qkv, perm=[2, 0, 3, 1, 4])
+    query, key, value = writer.split(qkv, 3)
+    query = writer.node("Mul", query, writer.constant("attention_scale", np.array(size**-0.5)))
+    scores = writer.node("MatMul", query, writer.node("Transpose", key, perm=[0, 1, 3, 2]))
+    mixed = writer.node("MatMul", writer.node("Softmax", scores, axis=-1), value)
+    mixed = writer.node("Transpose", mixed, perm=[0, 2, 1, 3])
+    mixed = writer.node("Reshape", mixed, writer.integers("joined", [0, 0, heads * size]))
+    x = writer.node("Add", x, writer.linear(f"{name}.attn.proj", weights, mixed))
+    inner = writer.linear(f"{name}.mlp.fc1", weights, writer.norm(f"{name}.norm2", weights, x))
+    inner = writer.linear(f"{name}.mlp.fc2", weights, writer.node("Gelu", inner))
+    return writer.node("Add", x, inner)
+
+
+class _Writer:
+    """Collects nodes and constants; each method returns the name of what it computes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[Any] = []
+        self.tensors: list[Any] = []
+        self._known: set[str] = set()
+
+    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        from onnx import helper
+
+        name = output or f"{operator.lower()}_{len(self.nodes)}"
+        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
+        return name
+
+    def split(self, x: str, parts: int) -> list[str]:
+        """The slices of the first axis, that axis gone."""
+        from onnx import helper
+
+        names = [f"slice_{len(self.nodes)}_{index}" for index in range(parts)]
+        self.nodes.append(helper.make_node("Split", [x], names, axis=0, num_outputs=parts))
+        axis = self.integers("first_axis", [0])
+        return [self.node("Squeeze", name, axis) for name in names]
+
+    def constant(self, name: str, value: NDArray[Any], dtype: type = np.float32) -> str:
+        from onnx import numpy_helper
+
+        if name not in self._known:
+            self._known.add(name)
+            self.tensors.append(numpy_helper.from_array(np.array(value, dtype, order="C"), name))
+        return name
+
+    def integers(self, name: str, values: list[int]) -> str:
+        return self.constant(name, np.array(values), np.int64)
+
+    def linear(self, name: str, weights: Weights, x: str) -> str:
+        product = self.node(
+            "MatMul", x, self.constant(f"{name}.matrix", weights[f"{name}.weight"].T)
+        )
+        return self.node("Add", product, self.constant(f"{name}.bias", weights[f"{name}.bias"]))
+
+    def norm(self, name: str, weights: Weights, x: str) -> str:
+        scale = self.constant(f"{name}.weight", weights[f"{name}.weight"])
+        shift = self.constant(f"{name}.bias", weights[f"{name}.bias"])
+        return self.node("LayerNormalization", x, scale, shift, axis=-1, epsilon=NORM_EPSILON)
+
+    def plain_norm(self, x: str, channels: int) -> str:
+        one = self.constant("unit_scale", np.ones(channels))
+        return self.node("LayerNormalization", x, one, axis=-1, epsilon=NORM_EPSILON)

@@ -1,0 +1,107 @@
+"""``recipe.json``: every key of it, typed. Unknown keys are errors."""
+
+import hashlib
+import json
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+FileName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$")
+]
+"""A path below its folder: no absolute path, no way upwards."""
+
+
+class Entry(BaseModel):
+    """Base of all parts: immutable, finite numbers, and a key that nobody knows is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class FileEntry(Entry):
+    """A file and what it must be."""
+
+    file: FileName = Field(description="path below the recipe's (networks: the models') folder")
+    sha256: Sha256
+
+
+class TeacherEntry(Entry):
+    """The frozen network: made on this machine from its package's weights, never committed."""
+
+    name: str = Field(description="the weights' source")
+    size: int = Field(gt=0, description="side of its input, px")
+    depth: int = Field(gt=0, description="blocks before the features are taken")
+    sha256: Sha256 = Field(description="of the graph made from them")
+
+
+class CalibrationEntry(Entry):
+    """What clean pictures said, and how they were asked."""
+
+    q_a: float = Field(description="heat normalised to 0 (Eq. 3)")
+    q_b: float = Field(description="heat normalised to 1")
+    image_threshold: float = Field(description="image score above which a part is rejected")
+    pixel_threshold: float = Field(description="normalised heat above which a pixel is shown")
+    score_share: float = Field(ge=0, le=1, description="share of positions averaged; 0: maximum")
+    position_scale: FileEntry | None = Field(description="h×w float32 .npy; none: not used")
+    training_images: int = Field(ge=1, description="clean pictures the student was trained on")
+    threshold_images: int = Field(ge=1, description="held-out clean pictures behind the thresholds")
+    false_reject_rate: float = Field(
+        gt=0, le=1, description="promised: at most this share of clean parts is expected rejected"
+    )
+    how: str = Field(description="how all of it was fitted, in words")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "CalibrationEntry":
+        if self.q_a >= self.q_b:
+            raise ValueError("q_b must be above q_a")
+        return self
+
+
+class BandEntry(Entry):
+    """How far an engine may be from the golden maps, in normalised heat."""
+
+    map: float = Field(gt=0, description="largest difference at any position")
+    score: float = Field(gt=0, description="largest difference of the image score")
+
+
+class GoldenEntry(Entry):
+    """Pictures and what float32 torch made of them: what every engine must reproduce."""
+
+    images: tuple[FileEntry, ...] = Field(min_length=1, description="cup images, PNG")
+    distances: FileEntry = Field(description="n×h×w float32 .npy, D of Eq. 1")
+    band: BandEntry
+
+
+class ViewEntry(Entry):
+    """What of the cup the networks see."""
+
+    kind: Literal["upright"] = "upright"
+    size: int = Field(default=384, gt=0, description="side of the cup image, px")
+
+
+class Manifest(Entry):
+    """A cup type's recipe, whole."""
+
+    format: Literal[1] = 1
+    name: Name
+    version: int = Field(ge=1, description="counts up with every teaching of this type")
+    view: ViewEntry = ViewEntry()
+    background: FileEntry | None = Field(description="network that finds the cup; in models")
+    teacher: TeacherEntry
+    student: FileEntry = Field(description="in models")
+    orientation: FileEntry | None = Field(description="what upright is; none: not turned")
+    calibration: CalibrationEntry
+    golden: GoldenEntry
+    sha256: Sha256 = Field(description="over everything above, and so over every file")
+
+    def digest(self) -> str:
+        """What ``sha256`` must be."""
+        content = self.model_dump(mode="json", exclude={"sha256"})
+        canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode()).hexdigest()
+
+    def sealed(self) -> "Manifest":
+        """The same with its own hash filled in."""
+        return self.model_copy(update={"sha256": self.digest()})

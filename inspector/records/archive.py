@@ -1,0 +1,177 @@
+"""The picture archive: JPEG files by day, bounded by size and by what the disk has left."""
+
+import re
+import shutil
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+
+import cv2
+import numpy as np
+import structlog
+from numpy.typing import NDArray
+
+from inspector.core.errors import RecordsError
+from inspector.core.part import PartId
+from inspector.records.ledger import StoredPicture
+from inspector.records.pictures import Picture
+
+_JPEG_QUALITY = 90
+_FILE_NAME = re.compile(
+    r"(?P<lane>.+)-(?P<session>[0-9]{1,18})-(?P<number>[0-9]{1,18})-(?:cup|heat)\.jpg"
+)
+_log = structlog.get_logger()
+
+
+def pictures_folder(directory: Path) -> Path:
+    """Where the pictures lie below the records directory."""
+    return directory / "pictures"
+
+
+def picture_file(directory: Path, stem: str, kind: str) -> Path:
+    """The file of one kind (``cup`` or ``heat``) of a stored picture."""
+    return pictures_folder(directory) / f"{stem}-{kind}.jpg"
+
+
+def heat_overlay(cup_image: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """The heat map in JET colours (paper §5), half transparent over the cup; uint8 h×w×3 RGB.
+
+    Args:
+        cup_image: uint8 h×w×3 RGB.
+        heat: float32 of any size, 0 cold to 1 hot; clipped, and NaN counts as hot.
+    """
+    height, width = cup_image.shape[:2]
+    level = np.clip(np.nan_to_num(heat, nan=1.0), 0.0, 1.0)
+    grey = cv2.resize((level * 255).astype(np.uint8), (width, height), cv2.INTER_LINEAR)
+    colours = cv2.cvtColor(cv2.applyColorMap(grey, cv2.COLORMAP_JET), cv2.COLOR_BGR2RGB)
+    overlay: NDArray[np.uint8] = cv2.addWeighted(cup_image, 0.45, colours, 0.55, 0.0)
+    return overlay
+
+
+class PictureArchive:
+    """Stores pictures and deletes the oldest to stay within its bounds.
+
+    The files are the truth; the ledger's ``pictures`` table follows them: ``added`` and ``gone``
+    collect what has to be written there.
+
+    Args:
+        directory: the records directory.
+        limit_bytes: all pictures together.
+        keep_free_bytes: what the disk must have left.
+
+    Raises:
+        RecordsError: the folder cannot be made.
+    """
+
+    def __init__(self, directory: Path, limit_bytes: int, keep_free_bytes: int) -> None:
+        self._directory = directory
+        self._folder = pictures_folder(directory)
+        self._limit = limit_bytes
+        self._keep_free = keep_free_bytes
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._kept = deque(_found(self._folder))
+        except OSError as error:
+            raise RecordsError(
+                f"cannot use the picture archive {self._folder}: {error.strerror}",
+                "give this user write access to it, or set records.directory to another folder",
+            ) from error
+        self.size = sum(picture.size for picture in self._kept)
+        self.added: list[StoredPicture] = []
+        self.gone: list[PartId] = []
+
+    def reconcile(self, known: dict[PartId, str]) -> None:
+        """Note what the ledger must learn of the files that are there and those that are not."""
+        here = {picture.part: picture for picture in self._kept}
+        self.added += [p for part, p in here.items() if known.get(part) != p.stem]
+        self.gone += [part for part in known if part not in here]
+
+    def store(self, picture: Picture) -> bool:
+        """Write a picture's files; False where there is no room for it, or the disk fails."""
+        files = {"cup": _jpeg(picture.cup_image)}
+        if picture.heat is not None:
+            files["heat"] = _jpeg(heat_overlay(picture.cup_image, picture.heat))
+        size = sum(map(len, files.values()))
+        if not self.make_room(size):
+            return False
+        part = picture.part
+        day = datetime.now(UTC).strftime("%Y-%m-%d")
+        stem = f"{day}/{part.lane}-{part.session}-{part.number}"
+        try:
+            (self._folder / day).mkdir(exist_ok=True)
+            for kind, content in files.items():
+                _write(picture_file(self._directory, stem, kind), content)
+        except OSError as error:
+            _log.error("picture_not_stored", stem=stem, error=error.strerror)
+            self._delete_files(stem)
+            return False
+        stored = StoredPicture(part, stem, size)
+        self._kept.append(stored)
+        self.added.append(stored)
+        self.size += size
+        return True
+
+    def make_room(self, size: int = 0) -> bool:
+        """Delete the oldest pictures until ``size`` bytes more fit the bounds; False where they cannot."""
+        while not self._fits(size):
+            if not self._kept:
+                return False
+            oldest = self._kept.popleft()
+            self._delete_files(oldest.stem)
+            self.size -= oldest.size
+            self.gone.append(oldest.part)
+        return True
+
+    def _fits(self, size: int) -> bool:
+        free = shutil.disk_usage(self._folder).free
+        return self.size + size <= self._limit and free - size >= self._keep_free
+
+    def _delete_files(self, stem: str) -> None:
+        for kind in ("cup", "heat"):
+            try:
+                picture_file(self._directory, stem, kind).unlink(missing_ok=True)
+            except OSError as error:
+                _log.error("picture_not_deleted", stem=stem, error=error.strerror)
+        day = (self._folder / stem).parent
+        try:
+            day.rmdir()
+        except OSError:
+            return  # other pictures of that day are left
+
+
+def _found(folder: Path) -> list[StoredPicture]:
+    """What lies in the archive, oldest first; left-overs of an interrupted write are removed."""
+    sizes: dict[str, int] = {}
+    ages: dict[str, tuple[str, int]] = {}
+    parts: dict[str, PartId] = {}
+    for file in folder.glob("*/*"):
+        match = _FILE_NAME.fullmatch(file.name)
+        state = file.stat()
+        if match is None or state.st_size == 0:
+            if file.suffix == ".part" or match is not None:
+                file.unlink()
+            continue
+        stem = f"{file.parent.name}/{file.name.rsplit('-', 1)[0]}"
+        sizes[stem] = sizes.get(stem, 0) + state.st_size
+        ages[stem] = (file.parent.name, state.st_mtime_ns)
+        parts[stem] = PartId(match["lane"], int(match["session"]), int(match["number"]))
+    return [StoredPicture(parts[s], s, sizes[s]) for s in sorted(sizes, key=ages.__getitem__)]
+
+
+def _jpeg(rgb: NDArray[np.uint8]) -> bytes:
+    bgr = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
+    done, content = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    if not done:
+        raise ValueError(f"cannot encode a picture of shape {rgb.shape}")
+    return bytes(content)
+
+
+def _write(file: Path, content: bytes) -> None:
+    """All of it or nothing: readers never see half a picture."""
+    unfinished = file.with_suffix(".part")
+    try:
+        unfinished.write_bytes(content)
+        unfinished.replace(file)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+        raise

@@ -1,0 +1,300 @@
+"""The ledger: one SQLite file, one row per part, the audit trail, and how far the journal was read.
+
+The journal's position moves in the same transaction as the rows it covers, so every row arrives exactly
+once, whoever dies. Nothing that arrives is thrown away: what cannot be a row is kept in ``refused``.
+"""
+
+import json
+import math
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from inspector.core.errors import RecordsError
+from inspector.core.part import PartId
+from inspector.records.journal import JournalLine
+from inspector.records.row import LedgerEvent, LedgerRow, utc_text
+from inspector.records.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+
+_BUSY_TIMEOUT_AT_START_MS = 2000
+_BUSY_TIMEOUT_MS = 100
+_CHECKED_AT_START_BYTES = 256 << 20
+
+_log = structlog.get_logger()
+
+_ROW_COLUMNS = (
+    "lane", "session", "number", "commanded", "triggered", "outcome", "reason", "score", "regions",
+    "recipe", "exposed_ns", "frame_epoch", "frame_id", "stages_ns", "latency_ns", "late",
+)  # fmt: skip
+# Only the key's conflict is let pass: `INSERT OR IGNORE` would also swallow a broken CHECK.
+_INSERT_ROW = (
+    f"INSERT INTO parts ({', '.join(_ROW_COLUMNS)}) "  # noqa: S608 - our own column names
+    f"VALUES ({', '.join('?' * len(_ROW_COLUMNS))}) ON CONFLICT (lane, session, number) DO NOTHING"
+)
+_SELECT_ROW = (
+    f"SELECT {', '.join(_ROW_COLUMNS)} FROM parts "  # noqa: S608
+    "WHERE lane = ? AND session = ? AND number = ?"
+)
+
+
+class LedgerUnavailableError(Exception):
+    """The ledger takes nothing at the moment (locked, disk full): nothing was written, try again."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPicture:
+    """One part's picture files.
+
+    Attributes:
+        part: the part they show.
+        stem: path below the pictures folder without ``-cup.jpg`` / ``-heat.jpg``.
+        size: of all its files together, bytes.
+    """
+
+    part: PartId
+    stem: str
+    size: int
+
+
+def ledger_file(directory: Path) -> Path:
+    """Where the ledger lies below the records directory."""
+    return directory / "ledger.db"
+
+
+class Ledger:
+    """The ledger, open for writing. One process holds it: the records process.
+
+    Args:
+        directory: the records directory; created where missing.
+
+    Attributes:
+        positions: how far each journal segment was taken, by its file name.
+        pictures_at_start: the pictures it knew when it was opened: part → stem.
+
+    Raises:
+        RecordsError: the directory cannot be written, or the file is damaged, foreign, or of a newer
+            version.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        file = ledger_file(directory)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            # SQLite falls back to reading without a word: opening for appending tells about rights.
+            with file.open("ab"):
+                pass
+        except OSError as error:
+            raise RecordsError(
+                f"cannot write to the records directory {directory}: {error.strerror}",
+                "give this user write access to it, or set records.directory to another folder",
+            ) from error
+        self._file = file
+        self._connection = sqlite3.connect(file, isolation_level=None)
+        try:
+            self._prepare(file)
+        except sqlite3.Error as error:
+            self._connection.close()
+            raise _start_error(file, error) from error
+        except RecordsError:
+            self._connection.close()
+            raise
+
+    def commit(
+        self,
+        lines: Sequence[JournalLine] = (),
+        pictures_added: Iterable[StoredPicture] = (),
+        pictures_gone: Iterable[PartId] = (),
+        segments_gone: Sequence[str] = (),
+    ) -> int:
+        """Write all of it or nothing, down to the disk; return how many new part rows there are.
+
+        Raises:
+            LedgerUnavailableError: locked or the disk is full; call again with the same.
+            RecordsError: the file is damaged.
+        """
+        database = self._connection
+        try:
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                rows = sum(self._take(line) for line in lines)
+                database.executemany(
+                    "INSERT INTO journal_positions VALUES (?, ?) "
+                    "ON CONFLICT (segment) DO UPDATE SET position = excluded.position",
+                    {line.segment: line.end for line in lines}.items(),
+                )
+                database.executemany(
+                    "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)",
+                    [(p.part.lane, p.part.session, p.part.number, p.stem) for p in pictures_added],
+                )
+                database.executemany(
+                    "DELETE FROM pictures WHERE lane = ? AND session = ? AND number = ?",
+                    [(part.lane, part.session, part.number) for part in pictures_gone],
+                )
+                database.executemany(
+                    "DELETE FROM journal_positions WHERE segment = ?",
+                    [(segment,) for segment in segments_gone],
+                )
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+        except sqlite3.OperationalError as error:
+            raise LedgerUnavailableError(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self._file, error) from error
+        self.positions.update((line.segment, line.end) for line in lines)
+        for segment in segments_gone:
+            self.positions.pop(segment, None)
+        return rows
+
+    def close(self) -> None:
+        """Let go of the file; the write-ahead log is merged into it."""
+        self._connection.close()
+
+    def _prepare(self, file: Path) -> None:
+        database = self._connection
+        database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_AT_START_MS}")
+        known = database.execute("SELECT count(*) FROM sqlite_schema").fetchone()[0] > 0
+        version = database.execute("PRAGMA user_version").fetchone()[0]
+        if known and database.execute("PRAGMA application_id").fetchone()[0] != APPLICATION_ID:
+            raise RecordsError(
+                f"{file} is not an inspector's ledger",
+                "move it away, or set records.directory to another folder",
+            )
+        if version > SCHEMA_VERSION:
+            raise RecordsError(
+                f"{file} was written by a newer inspector (ledger version {version})",
+                "update this inspector, or set records.directory to another folder",
+            )
+        database.execute("PRAGMA journal_mode = WAL")
+        # Not NORMAL: a row that was reported as committed must survive a power cut.
+        database.execute("PRAGMA synchronous = FULL")
+        if not known:
+            database.executescript(
+                f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
+                f"PRAGMA user_version = {SCHEMA_VERSION}; {SCHEMA} COMMIT;"
+            )
+        elif file.stat().st_size <= _CHECKED_AT_START_BYTES:
+            verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if verdict != "ok":
+                raise _damaged(file, verdict)
+        self.positions: dict[str, int] = dict(
+            database.execute("SELECT segment, position FROM journal_positions")
+        )
+        self.pictures_at_start = {
+            PartId(lane, session, number): stem
+            for lane, session, number, stem in database.execute(
+                "SELECT lane, session, number, stem FROM pictures"
+            )
+        }
+        database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+
+    def _take(self, line: JournalLine) -> int:
+        source = f"{line.segment}:{line.start}"
+        try:
+            if isinstance(line.record, LedgerRow):
+                return self._take_row(line.record)
+            if isinstance(line.record, LedgerEvent):
+                self._take_event(line.record, source)
+                return 0
+            self._refuse(source, line.fault, line.content)
+        except (sqlite3.IntegrityError, OverflowError, ValueError) as error:
+            self._refuse(source, str(error), line.content)
+        return 0
+
+    def _take_row(self, row: LedgerRow) -> int:
+        values = _values(row)
+        if self._connection.execute(_INSERT_ROW, values).rowcount == 1:
+            return 1
+        known = self._connection.execute(_SELECT_ROW, values[:3]).fetchone()
+        if known != values:
+            raise ValueError("a second, different row for a part that has its row already")
+        return 0
+
+    def _take_event(self, event: LedgerEvent, source: str) -> None:
+        self._connection.execute(
+            "INSERT INTO events (happened, kind, lane, details, source) VALUES (?, ?, ?, ?, ?) "
+            "ON CONFLICT (source) DO NOTHING",
+            (
+                utc_text(event.happened_unix_ns),
+                event.kind,
+                event.lane,
+                json.dumps(dict(event.details)),
+                source,
+            ),
+        )
+
+    def _refuse(self, source: str, why: str, line: bytes) -> None:
+        _log.error("journal_line_refused", source=source, why=why, kept_in="table refused")
+        self._connection.execute(
+            "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (source, why, line)
+        )
+
+
+def _values(row: LedgerRow) -> tuple[Any, ...]:
+    verdict = row.verdict
+    return (
+        verdict.part.lane,
+        verdict.part.session,
+        verdict.part.number,
+        utc_text(row.commanded_unix_ns),
+        None if row.triggered_unix_ns is None else utc_text(row.triggered_unix_ns),
+        str(verdict.outcome),
+        str(verdict.reason),
+        _finite(verdict.score),
+        json.dumps(
+            [
+                {"x": r.x, "y": r.y, "width": r.width, "height": r.height, "peak": _finite(r.peak)}
+                for r in verdict.regions
+            ],
+            separators=(",", ":"),
+        ),
+        verdict.recipe,
+        row.exposed_ns,
+        row.frame_epoch,
+        row.frame_id,
+        _json(row.stages_ns),
+        row.latency_ns,
+        int(row.late),
+    )
+
+
+def _json(values: Mapping[str, int]) -> str:
+    return json.dumps(dict(values), separators=(",", ":"))
+
+
+def _finite(value: float | None) -> float | None:
+    """SQLite has no NaN, and JSON neither NaN nor infinity."""
+    return float(value) if value is not None and math.isfinite(value) else None
+
+
+def _damaged(file: Path, error: object) -> RecordsError:
+    return RecordsError(
+        f"the ledger {file} is damaged ({' '.join(str(error).split())})",
+        f"move it away (mv {file} {file}.damaged), then start again; "
+        "`sqlite3 FILE .recover` gets its rows back",
+    )
+
+
+def _start_error(file: Path, error: sqlite3.Error) -> RecordsError:
+    if isinstance(error, sqlite3.OperationalError):
+        text = str(error)
+        if "locked" in text:
+            return RecordsError(
+                f"the ledger {file} is locked by another program",
+                "close whatever has it open for writing, then start again",
+            )
+        if "full" in text:
+            return RecordsError(
+                f"no room for the ledger {file}: the disk is full", "free some disk space"
+            )
+        return RecordsError(
+            f"cannot open the ledger {file}: {text}",
+            "check that this user may write the file and its folder",
+        )
+    return _damaged(file, error)

@@ -1,0 +1,42 @@
+"""Frame to cup image: demosaic, background removal, orientation. numpy and OpenCV."""
+
+from inspector.vision.background import INPUT_HEIGHT, INPUT_WIDTH, Segment, network_input
+from inspector.vision.cup_image import (
+    GREY,
+    RIM_PX,
+    SIZE,
+    CupImage,
+    Refusal,
+    centred_view,
+    in_frame,
+    locate,
+    prepare,
+)
+from inspector.vision.learning import learn_orientation
+from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
+from inspector.vision.outline import CupOutline, find_cups
+from inspector.vision.pixels import PixelError, demosaic
+
+__all__ = [
+    "GREY",
+    "INPUT_HEIGHT",
+    "INPUT_WIDTH",
+    "RIM_PX",
+    "SIZE",
+    "CupImage",
+    "CupOutline",
+    "Orientation",
+    "OrientationReference",
+    "PixelError",
+    "Refusal",
+    "Segment",
+    "centred_view",
+    "demosaic",
+    "find_cups",
+    "in_frame",
+    "learn_orientation",
+    "locate",
+    "network_input",
+    "prepare",
+    "unwrapped",
+]

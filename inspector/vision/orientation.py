@@ -1,0 +1,179 @@
+"""Which way a cup's print faces, told from clean pictures of its type and nothing else.
+
+A cup is unwrapped around its rim's centre: rows are radii, columns angles, so that turning it is a
+shift along the columns. The logarithm makes light and print add up. Lamps stay where they are while
+the cup turns, so a clean picture is, row by row and frequency by frequency along the angle,
+
+    picture = light + print shifted by the cup's angle + noise.
+
+:func:`learn_orientation` (in ``learning``) tells the three apart. :meth:`OrientationReference.match`
+is the matched filter that follows from them: take the light away, correlate with the print, weigh
+every row and frequency by how little it differs from cup to cup.
+"""
+
+import io
+import zipfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Self
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.errors import RecipeError
+
+HARMONICS = 120
+"""Frequencies along the angle that are kept, 1 to this; finer ones do not help below 1°."""
+_ROWS = 48
+_COLUMNS = 512
+_INNER, _OUTER = 0.12, 0.95
+"""Radii looked at, as parts of the rim's. The rim itself is left out: chips sit there."""
+_FINE = 4096
+_DARK = 8.0
+"""Added before the logarithm, so that noise in dark places does not weigh more than print."""
+_VERSION = 1
+
+Spectrum = NDArray[np.complex64]
+"""(3·rows, harmonics): one row a radius and colour, one column a frequency along the angle."""
+
+_LOGARITHM = np.log(np.arange(256) + _DARK).astype(np.float32)
+_ORDER = np.arange(1, HARMONICS + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Orientation:
+    """How a cup lies.
+
+    Attributes:
+        angle_deg: counter-clockwise turn of the cup in the picture against the reference, in
+            degrees, above -180 to 180.
+        confidence: 0 to 1, likeness of the cup's print to the reference at that angle.
+        certain: the confidence reaches what clean cups of this type show and blank ones do not.
+    """
+
+    angle_deg: float
+    confidence: float
+    certain: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OrientationReference:
+    """What clean pictures say of a cup type's light and print.
+
+    Attributes:
+        light: what stays where it is in the picture when the cup turns.
+        ink: what turns with the cup (print and relief), at angle 0.
+        noise: variance of what is left, same shape.
+        threshold: confidence from which an angle is believed.
+    """
+
+    light: Spectrum
+    ink: Spectrum
+    noise: NDArray[np.float32]
+    threshold: float
+
+    def match(self, picture: Spectrum) -> Orientation:
+        """The angle at which an unwrapped cup fits the print best."""
+        angle, confidence = best_angle(picture - self.light, self.ink, self.noise)
+        degrees = float(np.degrees(angle))
+        return Orientation(
+            angle_deg=degrees - 360.0 if degrees > 180.0 else degrees,
+            confidence=confidence,
+            certain=confidence >= self.threshold,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the reference as one .npz file."""
+        np.savez_compressed(
+            path,
+            version=np.int32(_VERSION),
+            light=self.light,
+            ink=self.ink,
+            noise=self.noise,
+            threshold=np.float64(self.threshold),
+        )
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a reference written by :meth:`save`; nothing in the file is executed.
+
+        Raises:
+            RecipeError: the file is missing, damaged, or of another version.
+        """
+        try:
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
+                version = int(file["version"])
+                reference = cls(
+                    light=file["light"].astype(np.complex64),
+                    ink=file["ink"].astype(np.complex64),
+                    noise=file["noise"].astype(np.float32),
+                    threshold=float(file["threshold"]),
+                )
+        except OSError as error:
+            raise RecipeError(
+                f"cannot read the orientation reference {path}: {error.strerror}",
+                "restore the recipe's folder",
+            ) from error
+        except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise RecipeError(
+                f"{path} is no orientation reference", "learn the recipe's orientation anew"
+            ) from error
+        shape = (3 * _ROWS, HARMONICS)
+        fits = reference.light.shape == reference.ink.shape == reference.noise.shape == shape
+        if version != _VERSION or not fits or not float(reference.noise.min()) > 0.0:
+            raise RecipeError(
+                f"{path} is an orientation reference of another version",
+                "learn the recipe's orientation anew",
+            )
+        return reference
+
+
+def unwrapped(centred: NDArray[np.uint8], rim_px: float) -> Spectrum:
+    """The cup's wall and base as a spectrum along the angle.
+
+    Args:
+        centred: S×S×3 uint8 RGB, the rim's centre in the middle, not turned.
+        rim_px: radius of the rim in that picture.
+    """
+    columns, rows = _polar_map(centred.shape[0], rim_px)
+    polar = cv2.remap(centred, columns, rows, cv2.INTER_LINEAR)
+    lines = np.ascontiguousarray(_LOGARITHM[polar].transpose(0, 2, 1)).reshape(-1, _COLUMNS)
+    return np.fft.rfft(lines, axis=1)[:, 1 : HARMONICS + 1].astype(np.complex64)
+
+
+def turned(spectrum: Spectrum, angle: float | NDArray[np.float64]) -> Spectrum:
+    """The spectrum of the same cup turned counter-clockwise by ``angle`` radians.
+
+    Several angles turn several spectra, stacked along a first axis, each by its own, or one spectrum
+    by all of them.
+    """
+    phases = np.exp(-1j * np.multiply.outer(angle, _ORDER)).astype(np.complex64)
+    return np.asarray(spectrum * phases[..., None, :], np.complex64)
+
+
+def best_angle(picture: Spectrum, ink: Spectrum, noise: NDArray[np.float32]) -> tuple[float, float]:
+    """Angle in radians (0 to 2π) and confidence (whitened cosine) of the best fit."""
+    half = np.zeros(_FINE // 2 + 1, np.complex128)
+    half[1 : HARMONICS + 1] = (picture * ink.conj() / noise).sum(0)
+    correlation = np.fft.irfft(half, _FINE) * (_FINE / 2)
+    top = int(correlation.argmax())
+    before, at, after = (float(correlation[(top + step) % _FINE]) for step in (-1, 0, 1))
+    curvature = before - 2.0 * at + after
+    between = 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
+    energy = float((np.abs(picture) ** 2 / noise).sum()) * float((np.abs(ink) ** 2 / noise).sum())
+    confidence = max(at, 0.0) / float(np.sqrt(energy)) if energy > 0.0 else 0.0
+    return (top + between) * (2.0 * np.pi / _FINE) % (2.0 * np.pi), confidence
+
+
+@cache
+def _polar_map(size: int, rim_px: float) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+    """Where to look for every radius and angle, as OpenCV's fixed-point maps."""
+    radius = np.linspace(_INNER, _OUTER, _ROWS)[:, None] * rim_px
+    angle = np.arange(_COLUMNS)[None, :] * (2.0 * np.pi / _COLUMNS)
+    middle = (size - 1) / 2.0
+    column = (middle + radius * np.cos(angle)).astype(np.float32)
+    row = (middle - radius * np.sin(angle)).astype(np.float32)
+    columns, rows = cv2.convertMaps(column, row, cv2.CV_16SC2)
+    return columns, rows

@@ -1,0 +1,53 @@
+"""Networks of a few kilobytes in the real format, for tests."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.recipe.graph import write_transformer
+
+SIZE, PATCH, HEADS = 56, 14, 2
+
+
+def small_weights(
+    seed: int, width: int = 16, outputs: int | None = 24
+) -> dict[str, NDArray[np.float32]]:
+    """Random weights of a transformer with two blocks."""
+    random = np.random.default_rng(seed)
+
+    def values(*shape: int) -> NDArray[np.float32]:
+        return random.normal(0, 0.2, shape).astype(np.float32)
+
+    weights = {
+        "patch_embed.weight": values(width, 3, PATCH, PATCH),
+        "patch_embed.bias": values(width),
+        "pos_embed": values((SIZE // PATCH) ** 2, width),
+    }
+    for block in ("blocks.0", "blocks.1"):
+        for name, rows, columns in (
+            ("attn.qkv", 3 * width, width),
+            ("attn.proj", width, width),
+            ("mlp.fc1", 4 * width, width),
+            ("mlp.fc2", width, 4 * width),
+        ):
+            weights[f"{block}.{name}.weight"] = values(rows, columns)
+            weights[f"{block}.{name}.bias"] = values(rows)
+        for name in ("norm1", "norm2"):
+            weights[f"{block}.{name}.weight"] = 1 + values(width)
+            weights[f"{block}.{name}.bias"] = values(width)
+    if outputs is not None:
+        weights["norm.weight"], weights["norm.bias"] = 1 + values(width), values(width)
+        weights["head.weight"], weights["head.bias"] = values(outputs, width), values(outputs)
+    return weights
+
+
+def small_graph(path: Path, seed: int, outputs: int | None = 24) -> Path:
+    """A network with the weights of that seed."""
+    write_transformer(small_weights(seed, outputs=outputs), HEADS, SIZE, path)
+    return path
+
+
+def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
+    """count×384×384×3 cup-image-like noise."""
+    return np.random.default_rng(seed).integers(0, 255, (count, 384, 384, 3), dtype=np.uint8)

@@ -1,0 +1,42 @@
+"""The recipe that comes with the project: whole, and reproduced by this machine's engine."""
+
+from pathlib import Path
+
+import pytest
+
+from inspector.decision import judge
+from inspector.engine import Detector, open_detector, verify_golden
+from inspector.recipe import Recipe, load_recipe
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return load_recipe(ROOT / "calibration" / "type-01", ROOT / "models")
+
+
+@pytest.fixture(scope="module")
+def detector(recipe: Recipe) -> Detector:
+    return open_detector(recipe)
+
+
+def test_its_engine_is_within_a_tenth_of_its_band(recipe: Recipe, detector: Detector) -> None:
+    assert verify_golden(recipe, detector) < 0.1 * recipe.manifest.golden.band.map
+
+
+def test_its_own_golden_cups_pass(recipe: Recipe, detector: Detector) -> None:
+    for distance in detector.distances(recipe.golden_images):
+        assert not judge(distance, recipe.calibration).defective
+
+
+def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
+    recipe: Recipe, detector: Detector
+) -> None:
+    cup = recipe.golden_images[0].copy()
+    cup[250:280, 180:210] //= 3
+    judgement = judge(detector.distances([cup])[0], recipe.calibration)
+    assert judgement.defective
+    hottest = judgement.regions[0]
+    assert hottest.x <= 195 <= hottest.x + hottest.width
+    assert hottest.y <= 265 <= hottest.y + hottest.height

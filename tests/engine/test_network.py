@@ -1,0 +1,121 @@
+"""Every backend keeps this contract; ONNX Runtime is the first."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from inspector.core.errors import EngineError
+from inspector.engine import Network, load_network
+from inspector.recipe.weights import file_sha256
+from tests.engine.small import SIZE, small_graph
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Network:
+    return load_network(small_graph(tmp_path / "small.onnx", 1))
+
+
+def _views(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
+    return np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+def test_it_says_what_it_takes_and_gives(network: Network) -> None:
+    assert network.input_shape == (SIZE, SIZE, 3)
+    assert network.output_shape == (24, 4, 4)
+    result = network.run(_views(3))
+    assert result.shape == (3, 24, 4, 4)
+    assert result.dtype == np.float32
+
+
+def test_a_picture_gets_the_same_result_alone_and_in_company(network: Network) -> None:
+    batch = _views(5)
+    alone = np.concatenate([network.run(batch[i : i + 1]) for i in range(5)])
+    assert np.abs(network.run(batch) - alone).max() < 1e-5
+
+
+def test_each_position_is_normalised_over_its_channels(network: Network) -> None:
+    result = network.run(_views(2))
+    assert np.abs(result.mean(axis=1)).max() < 1e-5
+    assert np.abs(np.square(result).mean(axis=1) - 1).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    "batch",
+    [
+        np.zeros((1, SIZE, SIZE, 3), np.float32),
+        np.zeros((1, SIZE, SIZE + 1, 3), np.uint8),
+        np.zeros((0, SIZE, SIZE, 3), np.uint8),
+    ],
+)
+def test_a_batch_that_does_not_fit_is_refused(
+    network: Network, batch: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]
+) -> None:
+    with pytest.raises(EngineError, match="it takes uint8 of n×56×56×3"):
+        network.run(batch)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"none\.onnx is missing; restore"):
+        load_network(tmp_path / "none.onnx")
+
+
+def test_another_file_than_the_recipes_is_refused(tmp_path: Path) -> None:
+    path = small_graph(tmp_path / "small.onnx", 1)
+    pinned = file_sha256(path)
+    small_graph(path, 2)
+    with pytest.raises(EngineError, match="not the file it should be"):
+        load_network(path, pinned)
+
+
+def test_a_damaged_file_is_refused_in_one_line(tmp_path: Path) -> None:
+    path = small_graph(tmp_path / "small.onnx", 1)
+    path.write_bytes(path.read_bytes()[:-500])
+    with pytest.raises(EngineError, match="cannot be loaded") as caught:
+        load_network(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_opset_that_the_runtime_does_not_know_is_refused(tmp_path: Path) -> None:
+    path = small_graph(tmp_path / "small.onnx", 1)
+    model = onnx.load(path)
+    model.opset_import[0].version = 999
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(EngineError, match="too old for its opset"):
+        load_network(path)
+
+
+def _one_node(path: Path, operator: str, kind: int, shape: list[int | str]) -> Path:
+    graph = helper.make_graph(
+        [helper.make_node(operator, ["x"], ["y"])],
+        "one",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", kind, shape)],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)])
+    model.ir_version = 10
+    path.write_bytes(model.SerializeToString())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("kind", "shape", "message"),
+    [
+        (TensorProto.DOUBLE, ["n", 4], "takes tensor"),
+        (TensorProto.FLOAT, [1, 4], "has an input or output of shape"),
+        (TensorProto.FLOAT, ["n", "m"], "has an input or output of shape"),
+    ],
+)
+def test_a_graph_of_another_form_is_refused(
+    tmp_path: Path, kind: int, shape: list[int | str], message: str
+) -> None:
+    with pytest.raises(EngineError, match=message):
+        load_network(_one_node(tmp_path / "other.onnx", "Identity", kind, shape))
+
+
+def test_results_that_are_no_numbers_are_an_error(tmp_path: Path) -> None:
+    network = load_network(_one_node(tmp_path / "log.onnx", "Log", TensorProto.FLOAT, ["n", 2]))
+    with pytest.raises(EngineError, match="not finite"):
+        network.run(np.full((1, 2), -1, np.float32))

@@ -1,0 +1,200 @@
+"""The ledger: one row per part, and nothing that contradicts itself."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from inspector.core.errors import RecordsError
+from inspector.core.part import PartId
+from inspector.core.verdict import Reason
+from inspector.records.journal import JournalLine
+from inspector.records.ledger import Ledger, LedgerUnavailableError, ledger_file
+from inspector.records.reading import Box, open_ledger
+from inspector.records.row import LedgerEvent, Record, utc_text
+from tests.records.plant import NOON_NS, row_of
+
+
+def lines(*records: Record, segment: str = "00000001-ab.jsonl") -> list[JournalLine]:
+    return [
+        JournalLine(segment, start=100 * i, end=100 * (i + 1), content=b"...", record=record)
+        for i, record in enumerate(records)
+    ]
+
+
+def query(directory: Path, sql: str) -> list[tuple[object, ...]]:
+    connection = sqlite3.connect(ledger_file(directory))
+    try:
+        return list(connection.execute(sql))
+    finally:
+        connection.close()
+
+
+def test_a_row_is_read_back_as_it_was_recorded(tmp_path: Path) -> None:
+    Ledger(tmp_path).commit(lines(row_of(1), row_of(2, Reason.DEFECT)))
+
+    with open_ledger(tmp_path) as ledger:
+        recorded = ledger.part(PartId("lane-1", 7, 2))
+        assert ledger.part(PartId("lane-1", 7, 3)) is None
+    assert recorded is not None
+    assert recorded.reason is Reason.DEFECT
+    assert recorded.score == 1.5
+    assert recorded.boxes == (Box(10, 20, 30, 40),)
+    assert recorded.triggered == utc_text(NOON_NS + 2 * 10**9)
+    assert recorded.latency_ns == 80_000_000
+    assert recorded.picture is None
+
+
+def test_the_same_lines_twice_make_the_rows_once(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+
+    assert ledger.commit(lines(row_of(1), row_of(2))) == 2
+    assert ledger.commit(lines(row_of(1), row_of(2), row_of(3))) == 1
+    assert query(tmp_path, "SELECT count(*) FROM parts") == [(3,)]
+    assert query(tmp_path, "SELECT count(*) FROM refused") == [(0,)]
+
+
+def test_a_second_different_row_for_a_part_is_kept_aside_and_the_first_stays(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(row_of(1, Reason.DEFECT)))
+    ledger.commit(lines(row_of(1), segment="00000002-cd.jsonl"))
+
+    assert query(tmp_path, "SELECT reason FROM parts") == [("defect",)]
+    assert query(tmp_path, "SELECT source, why FROM refused") == [
+        ("00000002-cd.jsonl:0", "a second, different row for a part that has its row already")
+    ]
+
+
+def test_a_damaged_line_is_kept_aside_and_does_not_hold_up_the_others(tmp_path: Path) -> None:
+    first, last = lines(row_of(1), row_of(2))
+    damaged = JournalLine(first.segment, 40, 60, b"\xff torn", None, "torn or damaged")
+    Ledger(tmp_path).commit([first, damaged, last])
+
+    assert query(tmp_path, "SELECT number FROM parts ORDER BY id") == [(1,), (2,)]
+    assert query(tmp_path, "SELECT line FROM refused") == [(b"\xff torn",)]
+
+
+def test_a_row_that_sqlite_cannot_hold_is_kept_aside(tmp_path: Path) -> None:
+    Ledger(tmp_path).commit(lines(row_of(2**70), row_of(2, lane="\ud800"), row_of(3)))
+
+    assert query(tmp_path, "SELECT number FROM parts") == [(3,)]
+    assert query(tmp_path, "SELECT count(*) FROM refused") == [(2,)]
+
+
+@pytest.mark.parametrize("reason", [reason for reason in Reason if reason is not Reason.CLEAN])
+def test_the_ledger_itself_refuses_a_pass_that_is_not_clean(tmp_path: Path, reason: Reason) -> None:
+    Ledger(tmp_path).commit(lines(row_of(1), row_of(2, Reason.DEFECT)))
+    connection = sqlite3.connect(ledger_file(tmp_path))
+
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute("UPDATE parts SET reason = ? WHERE number = 1", (reason,))
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute("UPDATE parts SET outcome = 'pass' WHERE number = 2")
+    with pytest.raises(sqlite3.IntegrityError, match="CHECK"):
+        connection.execute("UPDATE parts SET reason = 'clean' WHERE number = 2")
+    connection.close()
+
+
+def test_events_make_the_audit_trail(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    trail = lines(
+        LedgerEvent(NOON_NS, "line_started", details={"version": "0.1.0"}),
+        LedgerEvent(NOON_NS + 1000, "camera_lost", "lane-1"),
+    )
+    ledger.commit(trail)
+    ledger.commit(trail)
+
+    with open_ledger(tmp_path) as reader:
+        assert reader.events() == [
+            (utc_text(NOON_NS + 1000), "camera_lost", "lane-1", {}),
+            (utc_text(NOON_NS), "line_started", "", {"version": "0.1.0"}),
+        ]
+
+
+def test_counts_go_on_from_where_they_were(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(row_of(1), row_of(2), row_of(3, Reason.DEFECT), row_of(1, lane="lane-2")))
+
+    with open_ledger(tmp_path) as reader:
+        newest, counts = reader.counts()
+        assert counts == {
+            "lane-1": {Reason.CLEAN: 2, Reason.DEFECT: 1},
+            "lane-2": {Reason.CLEAN: 1},
+        }
+        assert reader.counts(after_id=newest) == (newest, {})
+
+        ledger.commit(lines(row_of(4), segment="00000002-cd.jsonl"))
+        assert reader.counts(after_id=newest) == (newest + 1, {"lane-1": {Reason.CLEAN: 1}})
+        since = NOON_NS + 3 * 10**9
+        assert reader.counts(since)[1] == {"lane-1": {Reason.DEFECT: 1, Reason.CLEAN: 1}}
+
+
+def test_the_last_rejects_come_newest_first(tmp_path: Path) -> None:
+    reasons = [Reason.CLEAN, Reason.DEFECT, Reason.MISSING_FRAME]
+    Ledger(tmp_path).commit(lines(*(row_of(n, reasons[n % 3]) for n in range(1, 40))))
+
+    with open_ledger(tmp_path) as ledger:
+        rejects = ledger.last_rejects("lane-1", 4)
+    assert [reject.part.number for reject in rejects] == [38, 37, 35, 34]
+
+
+def test_a_locked_ledger_takes_nothing_and_says_so(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    other = sqlite3.connect(ledger_file(tmp_path), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(LedgerUnavailableError, match="locked"):
+        ledger.commit(lines(row_of(1)))
+    other.execute("ROLLBACK")
+    assert ledger.commit(lines(row_of(1))) == 1
+    other.close()
+
+
+def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+
+    assert ledger._connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ledger._connection.execute("PRAGMA synchronous").fetchone() == (2,)
+
+
+@pytest.mark.parametrize("damage", ["header", "middle"])
+def test_a_damaged_ledger_is_told_with_its_remedy(tmp_path: Path, damage: str) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*(row_of(n) for n in range(1, 500))))
+    ledger.close()
+    content = bytearray(ledger_file(tmp_path).read_bytes())
+    place = 0 if damage == "header" else len(content) // 2
+    content[place : place + 8000] = b"\xa5" * 8000
+    ledger_file(tmp_path).write_bytes(content)
+
+    with pytest.raises(RecordsError, match=r"damaged.*; move it away"):
+        Ledger(tmp_path)
+
+
+def test_another_programs_database_is_left_alone(tmp_path: Path) -> None:
+    other = sqlite3.connect(ledger_file(tmp_path))
+    other.execute("CREATE TABLE accounts (id)")
+    other.close()
+
+    with pytest.raises(RecordsError, match="not an inspector's ledger"):
+        Ledger(tmp_path)
+
+
+def test_a_ledger_of_a_newer_version_is_left_alone(tmp_path: Path) -> None:
+    Ledger(tmp_path).close()
+    newer = sqlite3.connect(ledger_file(tmp_path))
+    newer.execute("PRAGMA user_version = 99")
+    newer.close()
+
+    with pytest.raises(RecordsError, match="newer inspector"):
+        Ledger(tmp_path)
+
+
+def test_a_ledger_whose_making_was_interrupted_is_made_again(tmp_path: Path) -> None:
+    begun = sqlite3.connect(ledger_file(tmp_path))
+    begun.execute("PRAGMA journal_mode = WAL")
+    begun.close()
+
+    assert Ledger(tmp_path).commit(lines(row_of(1))) == 1

@@ -1,0 +1,120 @@
+"""From frame to cup image, with the network of this repository."""
+
+import cv2
+import numpy as np
+import pytest
+
+from inspector.core.verdict import Reason
+from inspector.twin.cups import DefectKind, draw_cup, empty_belt
+from inspector.vision import (
+    GREY,
+    RIM_PX,
+    SIZE,
+    CupImage,
+    Refusal,
+    in_frame,
+    locate,
+    network_input,
+    prepare,
+)
+from tests.vision.bench import FORMAT, TYPES, covered, mosaic, reference, segment
+
+
+@pytest.mark.parametrize("cup_type", TYPES)
+def test_the_network_tells_cup_from_belt_on_cups_it_has_not_seen(cup_type: str) -> None:
+    for seed, defect in ((31, None), (32, None), (33, DefectKind.CHIP), (34, DefectKind.STAIN)):
+        picture = draw_cup(cup_type, seed, defect=defect)
+        small, (width, height) = network_input(mosaic(picture.frame), FORMAT)
+        said = segment()(small[None])[0, :height, :width] > 0.5
+        true = covered(picture.truth, (width, height)) > 0.5
+        assert (said & true).sum() / (said | true).sum() >= 0.985
+
+
+@pytest.mark.parametrize("cup_type", TYPES)
+def test_the_rim_is_where_the_truth_says(cup_type: str) -> None:
+    for seed, defect in ((41, None), (42, DefectKind.CHIP)):
+        frame, truth = draw_cup(cup_type, seed, defect=defect, severity=1.0)
+        (cup,) = locate(mosaic(frame), FORMAT, segment())
+        assert cup.whole
+        assert np.hypot(cup.x - truth.centre_xy[0], cup.y - truth.centre_xy[1]) < 4.0
+        assert abs(cup.radius - truth.rim_radius_px) < 4.0
+
+
+def test_one_cup_at_two_angles_gives_one_upright_image() -> None:
+    images = []
+    # The lamps stand still, left and right alike: half a turn later they light the cup as before.
+    for angle in (20.0, 200.0):
+        raw = mosaic(
+            draw_cup("type-01", 50, angle_deg=angle, shift_xy=(0.0, 0.0), droplets=0).frame
+        )
+        cup = prepare(raw, FORMAT, segment(), reference("type-01"))
+        assert isinstance(cup, CupImage)
+        images.append(cup.image.astype(np.int16))
+    alike = np.abs(images[0] - images[1]).mean()
+    turned_by_hand = np.rot90(images[1], 2)
+    assert alike < 3.0
+    assert alike < 0.5 * np.abs(images[0] - turned_by_hand).mean()
+
+
+def test_the_cup_fills_the_image_and_grey_surrounds_it() -> None:
+    cup = prepare(mosaic(draw_cup("type-04", 51).frame), FORMAT, segment(), reference("type-04"))
+    assert isinstance(cup, CupImage)
+    assert cup.image.shape == (SIZE, SIZE, 3)
+    away = np.hypot(*(np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2))
+    assert (cup.image[away > RIM_PX + 1.5] == GREY).all()
+    assert (cup.image[away < RIM_PX - 1] == GREY).all(axis=-1).mean() < 0.01
+    assert set(cup.stage_ns) == {"reduce", "segment", "outline", "demosaic", "orientation", "warp"}
+
+
+def test_a_place_in_the_cup_image_is_found_again_in_the_frame() -> None:
+    frame, truth = draw_cup("type-02", 52, defect=DefectKind.HOLE, severity=1.0, droplets=0)
+    clean = draw_cup("type-02", 52, droplets=0).frame
+    raw, clean_raw = mosaic(frame), mosaic(clean)
+    bad = prepare(raw, FORMAT, segment(), reference("type-02"))
+    assert isinstance(bad, CupImage)
+    good = prepare(clean_raw, FORMAT, segment(), reference("type-02"))
+    assert isinstance(good, CupImage)
+    apart = cv2.absdiff(bad.image, good.image).sum(axis=2)
+    row, column = np.unravel_index(int(cv2.blur(apart, (5, 5)).argmax()), apart.shape)
+    (place,) = in_frame(bad, np.array([[float(column), float(row)]]))
+    rows, columns = np.nonzero(truth.defect_mask)
+    assert np.hypot(columns - place[0], rows - place[1]).min() < 12.0
+
+
+def test_an_empty_belt_is_no_cup() -> None:
+    for seed in range(3):
+        refusal = prepare(mosaic(empty_belt(seed)), FORMAT, segment(), reference("type-01"))
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.NO_CUP
+        assert refusal.outline is None
+
+
+@pytest.mark.parametrize("move", [-1400, -900, 900, 1400])
+def test_a_cup_cut_by_the_picture_is_not_taken_for_a_whole_one(move: int) -> None:
+    raw = mosaic(draw_cup("type-01", 53).frame)
+    belt = mosaic(empty_belt(0))
+    cut = np.roll(raw, move, axis=1)
+    if move > 0:
+        cut[:, :move] = belt[:, :move]
+    else:
+        cut[:, move:] = belt[:, move:]
+    refusal = prepare(cut, FORMAT, segment(), reference("type-01"))
+    assert isinstance(refusal, Refusal)
+    assert refusal.reason is Reason.NO_CUP
+    assert not any(cup.whole for cup in locate(cut, FORMAT, segment()))
+
+
+def test_a_frame_of_another_shape_is_looked_at_whole() -> None:
+    frame, truth = draw_cup("type-03", 54)
+    square = np.ascontiguousarray(frame[:, 510:2370])
+    (cup,) = locate(mosaic(square), FORMAT, segment())
+    assert cup.whole
+    assert abs(cup.x - (truth.centre_xy[0] - 510)) < 6.0
+
+
+def test_a_type_without_reference_is_cut_out_as_it_lies() -> None:
+    raw = mosaic(draw_cup("type-04", 55, angle_deg=77.0).frame)
+    cup = prepare(raw, FORMAT, segment(), None)
+    assert isinstance(cup, CupImage)
+    assert cup.orientation is None
+    assert cup.to_frame[0, 1] == 0.0

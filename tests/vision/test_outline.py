@@ -1,0 +1,72 @@
+"""Circles are found for what they are: cut ones, chipped ones, several at once, or none."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.vision import CupOutline, find_cups
+
+FRAME = (2880, 1860)
+SMALL = (240, 155)
+
+
+def belt_with(*cups: tuple[float, float, float]) -> NDArray[np.float32]:
+    """Coverage of cups (x, y, radius in frame pixels), as a perfect network would say it."""
+    rows, columns = np.mgrid[: FRAME[1], : FRAME[0]].astype(np.float32)
+    mask = np.zeros(rows.shape, np.float32)
+    for x, y, radius in cups:
+        mask = np.maximum(mask, np.clip(radius + 0.5 - np.hypot(columns - x, rows - y), 0, 1))
+    return np.asarray(cv2.resize(mask, SMALL, interpolation=cv2.INTER_AREA), np.float32)
+
+
+def is_at(outline: CupOutline, x: float, y: float, radius: float, within: float = 0.5) -> bool:
+    return max(abs(outline.x - x), abs(outline.y - y), abs(outline.radius - radius)) < within
+
+
+def test_a_rim_is_placed_to_a_fraction_of_a_frame_pixel() -> None:
+    for x, y, radius in ((1439.5, 929.5, 662.0), (1466.3, 901.7, 546.4), (1401.9, 958.2, 743.1)):
+        (cup,) = find_cups(belt_with((x, y, radius)), FRAME)
+        assert is_at(cup, x, y, radius, within=0.2)
+        assert cup.whole
+
+
+def test_an_empty_belt_has_no_cup() -> None:
+    assert find_cups(np.zeros(SMALL[::-1], np.float32), FRAME) == ()
+
+
+def test_dirt_on_the_belt_is_no_cup() -> None:
+    assert find_cups(belt_with((700.0, 500.0, 60.0), (2000.0, 1200.0, 90.0)), FRAME) == ()
+
+
+def test_a_picture_that_is_all_cup_has_no_rim_and_no_cup() -> None:
+    assert find_cups(np.ones(SMALL[::-1], np.float32), FRAME) == ()
+
+
+def test_half_a_cup_is_not_whole() -> None:
+    for x in (0.0, 150.0, 2750.0, 2879.0):
+        (cup,) = find_cups(belt_with((x, 930.0, 620.0)), FRAME)
+        assert is_at(cup, x, 930.0, 620.0, within=6.0)
+        assert not cup.whole
+
+
+def test_a_cup_that_only_just_leaves_the_picture_is_not_whole() -> None:
+    (cup,) = find_cups(belt_with((640.0, 930.0, 650.0)), FRAME)
+    assert not cup.whole
+
+
+def test_a_chip_does_not_move_the_circle() -> None:
+    mask = belt_with((1440.0, 930.0, 660.0))
+    cv2.ellipse(mask, (175, 77), (8, 14), 0, 0, 360, 0, -1)
+    (cup,) = find_cups(mask, FRAME)
+    assert is_at(cup, 1440.0, 930.0, 660.0)
+    assert cup.whole
+    assert cup.seen < 0.97
+
+
+def test_touching_cups_are_told_apart() -> None:
+    cups = find_cups(
+        belt_with((560.0, 930.0, 540.0), (1640.0, 930.0, 540.0), (2720.0, 930.0, 540.0)), FRAME
+    )
+    assert [cup.whole for cup in cups] == [True, True, False]
+    assert sorted(round(cup.x / 100) for cup in cups) == [6, 16, 27]
+    assert all(is_at(cup, cup.x, 930.0, 540.0, within=6.0) for cup in cups)
