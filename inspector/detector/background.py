@@ -33,6 +33,8 @@ from inspector.vision import INPUT_HEIGHT, INPUT_WIDTH
 _CELL = 2
 """Edge of the cells of pixels that become channels."""
 OPSET = 20
+CHECKPOINT_EVERY = 250
+"""Steps between two checkpoints."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +147,7 @@ def train(
         optimiser.step()
         schedule.step()
         on_step(step + 1, float(loss.detach()))
-        if checkpoint is not None and (step + 1) % 250 == 0:
+        if checkpoint is not None and (step + 1) % CHECKPOINT_EVERY == 0:
             state = {
                 "plan": asdict(plan),
                 "step": step + 1,

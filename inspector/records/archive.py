@@ -17,6 +17,8 @@ from inspector.records.ledger import StoredPicture
 from inspector.records.pictures import Picture
 
 _JPEG_QUALITY = 90
+# Whatever keep_free_mb says: room for a journal segment, the write-ahead log and some growth.
+_ROWS_OWN_BYTES = 16 << 20
 _FILE_NAME = re.compile(
     r"(?P<lane>.+)-(?P<session>[0-9]{1,18})-(?P<number>[0-9]{1,18})-(?:cup|heat)\.jpg"
 )
@@ -57,7 +59,7 @@ class PictureArchive:
     Args:
         directory: the records directory.
         limit_bytes: all pictures together.
-        keep_free_bytes: what the disk must have left.
+        keep_free_bytes: what the disk must have left; the last 16 MB always belong to the rows.
 
     Raises:
         RecordsError: the folder cannot be made.
@@ -67,7 +69,7 @@ class PictureArchive:
         self._directory = directory
         self._folder = pictures_folder(directory)
         self._limit = limit_bytes
-        self._keep_free = keep_free_bytes
+        self._keep_free = max(keep_free_bytes, _ROWS_OWN_BYTES)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._kept = deque(_found(self._folder))

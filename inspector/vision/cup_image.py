@@ -12,6 +12,7 @@ from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, crop_box, demosaic
+from inspector.vision.rim import recentred
 
 SIZE = 384
 """Edge of the cup image in pixels."""
@@ -35,7 +36,7 @@ class CupImage:
     Attributes:
         image: 384×384×3 uint8 RGB; the rim's centre in the middle, its radius 180 px, the print at
             the reference's angle 0, everything outside the rim grey.
-        outline: where the cup is in the frame.
+        outline: where the cup is in the frame, its centre to about a tenth of a pixel.
         orientation: how it lay there; None for a type whose cups are not turned.
         to_frame: 2×3, takes (x, y, 1) of the cup image to (x, y) of the frame, both from the centre
             of the upper left pixel.
@@ -120,6 +121,8 @@ def prepare(
         outline = min(whole, key=lambda cup: np.hypot(cup.x - width / 2, cup.y - height / 2))
     rgb, left, top = _surroundings(raw, pixel_format, outline)
     stages.ended("demosaic")
+    outline = recentred(outline, rgb, left, top)
+    stages.ended("rim")
     orientation = None
     if reference is not None:
         centred = _warped(rgb, _to_frame(outline, 0.0), left, top)
@@ -145,6 +148,8 @@ def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np
         384×384×3 uint8 RGB; what orientation is learned from.
     """
     rgb, left, top = _surroundings(raw, pixel_format, outline)
+    if outline.whole:
+        outline = recentred(outline, rgb, left, top)
     return _warped(rgb, _to_frame(outline, 0.0), left, top)
 
 

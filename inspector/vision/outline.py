@@ -11,7 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_RAYS = 240
+from inspector.vision.circle_fit import COSINE, RAYS, SINE, circle_shift
+
+_FITS = 3
 _HALF_RAY = 5.0
 """How far from the first circle a ray looks for the rim, in mask pixels."""
 _RAY_STEP = 0.25
@@ -130,39 +132,23 @@ def _measured(
 ) -> CupOutline | None:
     """The circle fitted to the rim as the rays see it, in frame pixels; None if no rim is there."""
     height, width = probability.shape
-    angle = np.arange(_RAYS) * (2.0 * np.pi / _RAYS)
-    cosine, sine = np.cos(angle), np.sin(angle)
     offsets = np.arange(-_HALF_RAY, _HALF_RAY + _RAY_STEP / 2, _RAY_STEP)
     x, y, radius = circle
-    seen = np.zeros(_RAYS, bool)
-    weights = np.ones(_RAYS)
-    residual = np.zeros(_RAYS)
-    for _ in range(3):
-        reach = radius + offsets[None, :]
-        column = (x + reach * cosine[:, None]).astype(np.float32)
-        row = (y + reach * sine[:, None]).astype(np.float32)
+    for _ in range(_FITS):
+        column = (x + np.multiply.outer(COSINE, radius + offsets)).astype(np.float32)
+        row = (y + np.multiply.outer(SINE, radius + offsets)).astype(np.float32)
         profile = cv2.remap(
             probability, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
         )
         # What is cup along the ray, as a length, places the edge finer than the mask's own pixels.
         edge = profile.mean(1, dtype=np.float64) * (2.0 * _HALF_RAY) - _HALF_RAY
-        on_picture = (
-            (column[:, -1] < width - 1)
-            & (column[:, -1] > 0)
-            & (row[:, -1] < height - 1)
-            & (row[:, -1] > 0)
-        )
+        end_x, end_y = column[:, -1], row[:, -1]
+        on_picture = (end_x > 0) & (end_y > 0) & (end_x < width - 1) & (end_y < height - 1)
         seen = on_picture & (profile[:, :4].mean(1) > 0.5) & (profile[:, -4:].mean(1) < 0.5)
-        if seen.sum() < _LEAST_ARC * _RAYS:
+        if seen.sum() < _LEAST_ARC * RAYS:
             return None
-        design = np.stack([np.ones(_RAYS), cosine, sine], axis=1)
-        weights = seen.astype(np.float64)
-        for _ in range(8):
-            solution, *_ = np.linalg.lstsq(design * weights[:, None], edge * weights, rcond=None)
-            residual = edge - design @ solution
-            spread = max(1.4826 * float(np.median(np.abs(residual[seen]))), 0.02)
-            weights = seen * np.maximum(1.0 - (residual / (4.0 * spread)) ** 2, 0.0)
-        radius, x, y = radius + solution[0], x + solution[1], y + solution[2]
+        shift = circle_shift(edge, seen)
+        radius, x, y = radius + shift.radius, x + shift.x, y + shift.y
     scale = 0.5 * (across + down)
     margin = radius + 1.0
     inside = (
@@ -171,13 +157,12 @@ def _measured(
         and x <= width - 0.5 - margin
         and y <= height - 0.5 - margin
     )
-    share = float(((weights > 0) & seen).mean())
-    spread = 1.4826 * float(np.median(np.abs(residual[seen])))
+    share = float((shift.weights > 0).mean())
     return CupOutline(
         x=(x + 0.5) * across - 0.5,
         y=(y + 0.5) * down - 0.5,
         radius=radius * scale,
         whole=bool(inside and share >= _WHOLE_ARC),
         seen=share,
-        roundness_px=spread * scale,
+        roundness_px=shift.spread * scale,
     )

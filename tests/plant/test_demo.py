@@ -87,6 +87,35 @@ def test_the_line_runs_without_a_photo_eye_at_the_camera(tmp_path: Path, trigger
     assert summary["passed"] > 0
 
 
+def test_a_process_that_is_killed_costs_parts_but_never_their_rows_nor_a_wrong_pass(
+    tmp_path: Path,
+) -> None:
+    plant = subprocess.Popen(
+        demo(tmp_path, "--parts", "50", "--seed", "9"), stdout=subprocess.PIPE, text=True
+    )
+    assert plant.stdout is not None
+    try:
+        while not plant.stdout.readline().startswith("metrics"):
+            assert plant.poll() is None
+        time.sleep(4)
+        for module in ("inspection", "records", "camera.acquire", "hmi"):
+            for child in psutil.Process(plant.pid).children(recursive=True):
+                if f"inspector.{module}" in child.cmdline():
+                    child.kill()
+            time.sleep(4)
+        plant.communicate(timeout=120)
+    finally:
+        plant.kill()
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert_every_part_is_accounted_for(summary, 50)
+    assert summary["rejected"]["unseen"] > 0, "inspection was away and parts passed the camera"
+    with open_ledger(tmp_path / "demo" / "records") as ledger:
+        newest = ledger.newest("lane-1")
+        assert newest is not None
+        last = ledger.session("lane-1", newest.session)[-5:]
+    assert any(row.reason in ("clean", "defect") for row in last), "the line did not recover"
+
+
 def test_ctrl_c_ends_every_process_within_three_seconds(tmp_path: Path) -> None:
     plant = subprocess.Popen(
         demo(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True

@@ -58,6 +58,17 @@ def test_pictures_go_when_others_fill_the_disk_and_new_ones_are_not_stored(
     assert kept(tmp_path) == [3]
 
 
+def test_the_last_megabytes_of_a_disk_belong_to_the_rows_whatever_is_configured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archive = PictureArchive(tmp_path, limit_bytes=GB, keep_free_bytes=0)
+    assert archive.store(picture_of(1))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, 10_000_000))
+
+    assert not archive.store(picture_of(2))
+    assert kept(tmp_path) == []
+
+
 def test_a_failing_disk_leaves_no_half_picture(tmp_path: Path) -> None:
     archive = PictureArchive(tmp_path, GB, 0)
     shutil.rmtree(tmp_path / "pictures")

@@ -555,6 +555,7 @@ def test_the_first_reason_to_reject_stands() -> None:
     line.frame(a_frame(11, exposed_ms=100, complete=False))
     line.stop(now=160)
     assert line.outcomes == [(1, "stopped"), (2, "incomplete_frame")]
+    assert line.closed[1].verdict_ns == ms(145)
 
 
 def test_frame_ids_are_not_compared_across_two_lives_of_the_counter() -> None:

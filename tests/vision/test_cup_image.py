@@ -34,10 +34,11 @@ def test_the_network_tells_cup_from_belt_on_cups_it_has_not_seen(cup_type: str) 
 def test_the_rim_is_where_the_truth_says(cup_type: str) -> None:
     for seed, defect in ((41, None), (42, DefectKind.CHIP)):
         frame, truth = draw_cup(cup_type, seed, defect=defect, severity=1.0)
-        (cup,) = locate(mosaic(frame), FORMAT, segment())
-        assert cup.whole
-        assert np.hypot(cup.x - truth.centre_xy[0], cup.y - truth.centre_xy[1]) < 4.0
-        assert abs(cup.radius - truth.rim_radius_px) < 4.0
+        cup = prepare(mosaic(frame), FORMAT, segment(), None)
+        assert isinstance(cup, CupImage)
+        centre_x, centre_y = truth.centre_xy
+        assert np.hypot(cup.outline.x - centre_x, cup.outline.y - centre_y) < 1.5
+        assert abs(cup.outline.radius - truth.rim_radius_px) < 6.0
 
 
 def test_one_cup_at_two_angles_gives_one_upright_image() -> None:
@@ -63,7 +64,15 @@ def test_the_cup_fills_the_image_and_grey_surrounds_it() -> None:
     away = np.hypot(*(np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2))
     assert (cup.image[away > RIM_PX + 1.5] == GREY).all()
     assert (cup.image[away < RIM_PX - 1] == GREY).all(axis=-1).mean() < 0.01
-    assert set(cup.stage_ns) == {"reduce", "segment", "outline", "demosaic", "orientation", "warp"}
+    assert set(cup.stage_ns) == {
+        "reduce",
+        "segment",
+        "outline",
+        "demosaic",
+        "rim",
+        "orientation",
+        "warp",
+    }
 
 
 def test_a_place_in_the_cup_image_is_found_again_in_the_frame() -> None:

@@ -1,0 +1,55 @@
+"""A circle fitted to offsets along rays, robustly: what a chip or a drop has moved does not count."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+RAYS = 240
+_angle = np.arange(RAYS) * (2.0 * np.pi / RAYS)
+COSINE, SINE = np.cos(_angle), np.sin(_angle)
+"""Directions of the rays, to the right and downwards."""
+_DESIGN = np.stack([np.ones(RAYS), COSINE, SINE], axis=1)
+_ROUNDS = 8
+_LEAST_SPREAD = 0.02
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CircleShift:
+    """How a circle must change to meet the edge that its rays have found.
+
+    Attributes:
+        radius: to add to the radius.
+        x: to add to the centre.
+        y: to add to the centre.
+        spread: robust standard deviation of what is left.
+        weights: (rays,) 0 where a ray was left out, up to 1.
+    """
+
+    radius: float
+    x: float
+    y: float
+    spread: float
+    weights: NDArray[np.float64]
+
+
+def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> CircleShift:
+    """Tukey-weighted least squares of offset = radius + x·cos + y·sin over the rays that see the edge.
+
+    Args:
+        offsets: (rays,) from the circle outwards to the edge.
+        seen: (rays,) which of them count; at least three.
+    """
+    weights = seen.astype(np.float64)
+    solution: NDArray[np.floating] = np.zeros(3)
+    spread = 0.0
+    for _ in range(_ROUNDS):
+        weighted = _DESIGN * weights[:, None]
+        # The ridge only matters where hardly a ray is left.
+        solution = np.linalg.solve(_DESIGN.T @ weighted + 1e-9 * np.eye(3), weighted.T @ offsets)
+        residual = offsets - _DESIGN @ solution
+        spread = 1.4826 * float(np.median(np.abs(residual[seen])))
+        reach = 4.0 * max(spread, _LEAST_SPREAD)
+        weights = seen * np.maximum(1.0 - (residual / reach) ** 2, 0.0) ** 2
+    radius, x, y = (float(value) for value in solution)
+    return CircleShift(radius, x, y, spread, weights)
