@@ -18,6 +18,7 @@ case "${1:-}" in
     want g++ g++
     want chromium chromium
     want mbpoll mbpoll
+    want promtool prometheus
     ;;
   *)
     echo "usage: $0 venv|demo|test" >&2

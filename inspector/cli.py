@@ -11,6 +11,7 @@ from rich.table import Table
 
 from inspector.config import Trigger, load_line
 from inspector.core.errors import InspectorError
+from inspector.core.process import memory_directory
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 _LineFile = Annotated[Path, typer.Argument(metavar="LINE.yaml", help="the line's configuration")]
@@ -42,7 +43,7 @@ def run(
             typer.echo(f"inspector: {finding.check}: {finding.text}; {finding.remedy}", err=True)
         if errors:
             raise typer.Exit(2)
-        with tempfile.TemporaryDirectory(prefix="inspector-run-") as temporary:
+        with tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as temporary:
             code = run_line(line, configuration, run_directory or Path(temporary))
     except InspectorError as error:
         _refuse(error)

@@ -4,6 +4,8 @@ import ctypes
 import os
 import signal
 import sys
+import tempfile
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 
@@ -20,3 +22,14 @@ def die_with_parent() -> None:
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(0)
+
+
+def memory_directory() -> Path:
+    """Where small files live that are worth nothing after a restart.
+
+    In memory, so that a full or slow disk cannot touch them; the temporary directory where the system
+    offers none.
+    """
+    candidates = [Path(os.environ.get("XDG_RUNTIME_DIR", "/run")), Path("/dev/shm")]  # noqa: S108
+    usable = (each for each in candidates if os.access(each, os.W_OK | os.X_OK))
+    return next(usable, Path(tempfile.gettempdir()))

@@ -7,6 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from rich.live import Live
 
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
+from inspector.core.process import memory_directory
 from inspector.demo.faults import Fault, scenario
 from inspector.demo.summary import ExposedFrame, Summary, summarise
 from inspector.demo.table import progress_table, summary_table
@@ -78,8 +80,11 @@ def run_demo(options: DemoOptions) -> int:
         producer = producer_path()
         recipe = load_recipe(RECIPE, MODELS)
         teacher_path(recipe.teacher, recipe.manifest.teacher.sha256)
-    with create_rig(belt_px_per_s=BELT_PX_PER_S) as rig:
-        plant = _Plant(options, directory, rig, producer)
+    with (
+        create_rig(belt_px_per_s=BELT_PX_PER_S) as rig,
+        tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as run_directory,
+    ):
+        plant = _Plant(options, directory, Path(run_directory), rig, producer)
         try:
             plant.start(console)
             frames = plant.run(console, faults)
@@ -98,9 +103,17 @@ def run_demo(options: DemoOptions) -> int:
 class _Plant:
     """The plant's processes and the line, for one run."""
 
-    def __init__(self, options: DemoOptions, directory: Path, rig: Rig, producer: Path) -> None:
+    def __init__(
+        self,
+        options: DemoOptions,
+        directory: Path,
+        run_directory: Path,
+        rig: Rig,
+        producer: Path,
+    ) -> None:
         self._options = options
         self._directory = directory
+        self._run_directory = run_directory
         self._rig = rig
         self._producer = producer
         self._children: dict[str, subprocess.Popen[str]] = {}
@@ -132,7 +145,7 @@ class _Plant:
             yaml.safe_dump(self._configuration(_announced_port(plc), page, metrics))
         )
         line = ["-m", "inspector", "run", str(configuration)]
-        self._spawn("line", [*line, "--run-directory", str(directory / "run")])
+        self._spawn("line", [*line, "--run-directory", str(self._run_directory)])
         with console.status("starting the line …"):
             self._wait_until_ready()
         console.print(f"operators' page  http://127.0.0.1:{page}/")
@@ -243,7 +256,7 @@ class _Plant:
         return last is not None and time.monotonic_ns() > last.gate_ns + 500_000_000
 
     def _status(self) -> LineStatus | None:
-        return read_status(self._directory / "run" / "status.json")
+        return read_status(self._run_directory / "status.json")
 
     # -- stop --------------------------------------------------------------------------------------
 

@@ -63,24 +63,16 @@ def read_rows(
     """
     with sqlite3.connect(ledger_file(records)) as ledger:
         stored = ledger.execute(
-            "SELECT number, outcome, reason, frame_id, triggered, stages_ns, latency_ns FROM parts "
+            "SELECT number, outcome, reason, frame_id, exposed_ns, latency_ns, triggered FROM parts "
             "ORDER BY id"
         ).fetchall()
     rows = []
-    for number, outcome, reason, frame_id, triggered, stages, latency_ns in stored:
-        trigger_ns = _unix_ns(triggered) - wall_minus_monotonic_ns
-        exposure_ns = json.loads(stages).get("exposure")
-        row = Row(
-            number=number,
-            outcome=outcome,
-            reason=reason,
-            frame_id=frame_id,
-            exposed_ns=None if exposure_ns is None else trigger_ns + exposure_ns,
-            command_latency_ns=latency_ns,
-        )
-        rows.append(
-            row if cups is None else replace(row, number=_nearest(cups, trigger_ns, tolerance_ns))
-        )
+    for *fields, triggered in stored:
+        row = Row(*fields)
+        if cups is not None and triggered is not None:
+            trigger_ns = _unix_ns(triggered) - wall_minus_monotonic_ns
+            row = replace(row, number=_nearest(cups, trigger_ns, tolerance_ns))
+        rows.append(row)
     return rows
 
 

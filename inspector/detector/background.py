@@ -265,7 +265,9 @@ def evaluate_command(
         scores.append(overlap(probability, coverage))
     Console().print(
         f"{len(scores)} pictures: IoU mean {np.mean(scores):.4f}, 1 % {np.quantile(scores, 0.01):.4f}, "
-        f"worst {min(scores):.4f} ({pictures.names[int(np.argmin(scores))]})"
+        f"worst {min(scores):.4f} ({pictures.names[int(np.argmin(scores))]})",
+        markup=False,
+        soft_wrap=True,
     )
 
 
@@ -273,5 +275,5 @@ if __name__ == "__main__":
     try:
         app(standalone_mode=True)
     except InspectorError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
+        Console(stderr=True).print(str(error), style="red", markup=False, soft_wrap=True)
         raise SystemExit(2) from error

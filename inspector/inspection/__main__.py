@@ -104,6 +104,8 @@ class Inspection:
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + _STATUS_NS
                 self._write_status(LineState.RUNNING, now_ns)
+                # Rows that a full disk refused go out as soon as there is room, parts or not.
+                self._journal.flush()
             if not self._workbench.alive:
                 raise RuntimeError("the workbench died")
         self._stop()

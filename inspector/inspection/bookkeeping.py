@@ -113,14 +113,16 @@ class Bookkeeping:
         """The gate link's own word."""
         if up != self._plc.up:
             self.event("plc_link_up" if up else "plc_link_down", {"reason": reason})
-            self._log.warning("plc_link", up=up, reason=reason)
+            write = self._log.info if up else self._log.warning
+            write("plc_link", up=up, reason=reason)
         self._plc = PlcStatus(up=up, reason=reason)
         metrics.LINK_UP.labels(self._lane, "plc").set(up)
 
     def _set_camera(self, camera: CameraStatus) -> None:
         if camera.state != self._camera.state:
             self.event(f"camera_{camera.state}", {"reason": camera.reason})
-            self._log.warning("camera", state=camera.state, reason=camera.reason)
+            write = self._log.info if camera.state == "ready" else self._log.warning
+            write("camera", state=camera.state, reason=camera.reason)
         self._camera = camera
 
     # -- what is shown -----------------------------------------------------------------------------
@@ -186,14 +188,14 @@ def ledger_row(closed: Closed, seen: Examined | None, wall_minus_monotonic_ns: i
         stages["queue"] = seen.queue_ns
         stages |= seen.examination.stages_ns
     stages["command"] = closed.command_ns - closed.verdict_ns
-    known_ns = closed.command_ns if trigger_ns is None else trigger_ns
     return LedgerRow(
         verdict=closed.verdict,
-        triggered_unix_ns=known_ns + wall_minus_monotonic_ns,
+        commanded_unix_ns=closed.command_ns + wall_minus_monotonic_ns,
+        triggered_unix_ns=None if trigger_ns is None else trigger_ns + wall_minus_monotonic_ns,
+        exposed_ns=None if frame is None else frame.exposed_ns,
         frame_epoch=None if frame is None else frame.epoch,
         frame_id=None if frame is None else frame.frame_id,
         stages_ns=stages,
         latency_ns=None if trigger_ns is None else closed.command_ns - trigger_ns,
-        commanded_unix_ns=closed.command_ns + wall_minus_monotonic_ns,
         late=closed.late,
     )

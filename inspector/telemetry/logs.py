@@ -4,7 +4,8 @@ import contextlib
 import io
 import logging
 import sys
-from typing import TextIO, cast
+from collections.abc import MutableMapping
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -40,9 +41,16 @@ def configure_logs(process: str, level: str = "info") -> structlog.stdlib.BoundL
         level: ``debug``, ``info``, ``warning`` or ``error``.
     """
     terminal = sys.stderr.isatty()
+
+    def name_process(
+        _logger: object, _method: str, event: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        event["process"] = process
+        return event
+
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
+            name_process,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             structlog.processors.format_exc_info,
@@ -55,5 +63,5 @@ def configure_logs(process: str, level: str = "info") -> structlog.stdlib.BoundL
     logging.basicConfig(
         level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s"
     )
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger().bind(process=process)
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger()
     return logger
