@@ -4,6 +4,7 @@ import json
 import os
 import select
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -72,6 +73,8 @@ def run_demo(options: DemoOptions) -> int:
         InspectorError: the plant or the line could not be started; the message names the remedy.
     """
     faults = scenario(options.faults)
+    # Whoever ends the demo politely ends it as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     directory = options.directory.resolve()
     shutil.rmtree(directory, ignore_errors=True)
@@ -144,7 +147,7 @@ class _Plant:
         configuration.write_text(
             yaml.safe_dump(self._configuration(_announced_port(plc), page, metrics))
         )
-        line = ["-m", "inspector", "run", str(configuration)]
+        line = ["-m", "inspector.demo.line", "run", str(configuration)]
         self._spawn("line", [*line, "--run-directory", str(self._run_directory)])
         with console.status("starting the line …"):
             self._wait_until_ready()

@@ -24,7 +24,7 @@ from tests.records.plant import NOON_NS, RecordsProcess, configuration, row_of
 
 pytestmark = pytest.mark.browser
 
-_ARGUMENTS = [
+CHROMIUM_ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
     "--disable-quic",
@@ -91,7 +91,7 @@ def line(tmp_path: Path) -> Iterator[Line]:
 def browser() -> Iterator[Any]:
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
-            executable_path=shutil.which("chromium"), args=_ARGUMENTS
+            executable_path=shutil.which("chromium"), args=CHROMIUM_ARGUMENTS
         )
         yield chromium
         chromium.close()

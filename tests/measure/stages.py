@@ -31,7 +31,7 @@ ROLES = {
     "inspector.hmi": "operators' page",
     "inspector.twin.conveyor": "plant: conveyor, drawing cups",
     "inspector.twin.plc": "plant: PLC",
-    "inspector run": "supervisor",
+    "inspector.demo.line": "supervisor",
 }
 
 
@@ -39,7 +39,7 @@ def role(process: psutil.Process) -> str | None:
     """What a process is in the plant, by its command line."""
     words = process.cmdline()
     for marker, name in ROLES.items():
-        if all(word in words for word in (marker.split() if " " in marker else [marker])):
+        if marker in words:
             return name
     return None
 

@@ -149,6 +149,18 @@ def test_ctrl_c_ends_every_process_within_three_seconds(tmp_path: Path) -> None:
     assert summary["stopped_within_s"] < 3
 
 
+def test_no_process_survives_a_demo_that_is_killed(tmp_path: Path) -> None:
+    plant = subprocess.Popen(demo(tmp_path), stdout=subprocess.PIPE, text=True)
+    assert plant.stdout is not None
+    while not plant.stdout.readline().startswith("metrics"):
+        assert plant.poll() is None
+    children = psutil.Process(plant.pid).children(recursive=True)
+    plant.kill()
+    plant.wait()
+    _, alive = psutil.wait_procs(children, timeout=10)
+    assert not alive
+
+
 def test_a_line_whose_camera_is_not_there_does_not_start_and_says_why(tmp_path: Path) -> None:
     configuration = tmp_path / "line.yaml"
     configuration.write_text(
