@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from inspector.core.errors import InspectorError
+from inspector.core.errors import InspectorError, RecipeError
 from inspector.detector.calibrating import calibrate
 from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_frames
 from inspector.detector.memory_bank import MemoryBank
@@ -90,7 +90,12 @@ def teach_command(
         training_images=training,
         false_reject_rate=false_rejects,
     )
-    background = models / BACKGROUND
+    background, orientation = models / BACKGROUND, prepared / ORIENTATION
+    for needed in (background, orientation):
+        if not needed.is_file():
+            raise RecipeError(
+                f"{needed} is missing", "run 'python -m inspector.detector prepare' first"
+            )
     checkpoint = prepared / f"{name}.checkpoint.safetensors"
     with _progress() as progress:
         task = progress.add_task("training", total=steps)
@@ -106,7 +111,7 @@ def teach_command(
             read_images(prepared / "images"),
             out,
             models,
-            orientation=(prepared / ORIENTATION).read_bytes(),
+            orientation=orientation.read_bytes(),
             background=FileEntry(file=BACKGROUND, sha256=file_sha256(background)),
             checkpoint=checkpoint,
             on_step=on_step,

@@ -1,6 +1,7 @@
 """Clean cup images in, a recipe out: train, calibrate, export, write."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +26,7 @@ from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Recipe, Teacher, load_recipe, network_view, teacher_path, write_recipe
 from inspector.recipe.graph import write_transformer
 from inspector.recipe.manifest import (
+    NAME,
     BandEntry,
     CalibrationEntry,
     FileEntry,
@@ -61,6 +63,18 @@ class Lesson:
     plan: TrainingPlan
     training_images: int = 84
     false_reject_rate: float = 0.01
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(NAME, self.name) is None:
+            raise RecipeError(
+                f"a recipe cannot be called {self.name!r}",
+                "use up to 32 small letters, digits and hyphens, e.g. type-01",
+            )
+        if not 0 < self.false_reject_rate < 1:
+            raise RecipeError(
+                f"a false-reject rate of {self.false_reject_rate:g} cannot be promised",
+                "ask for a share between 0 and 1, e.g. 0.01",
+            )
 
 
 def features(network: VisionTransformer, images: NDArray[np.uint8]) -> Tensor:

@@ -17,8 +17,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import structlog
-
 from inspector.camera.client import Acquisition
 from inspector.config import LaneSettings, LineSettings, load_line
 from inspector.core.errors import InspectorError
@@ -63,10 +61,13 @@ class Inspection:
         pictures = PictureSender(socket.socket(fileno=pictures_fd))
         eyes: dict[str, Eyes] = {}
         labels: dict[str, str] = {}
+        faults: dict[str, str] = {}
         for lane in line.lanes:
             ring_fd, channel_fd = descriptors[lane.name]
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
-            eyes[lane.name], labels[lane.name] = _eyes(line, lane, acquisition, resuming=resuming)
+            eyes[lane.name], labels[lane.name], faults[lane.name] = _eyes(
+                line, lane, acquisition, resuming=resuming
+            )
         self._workbench = Workbench(eyes, self._post, limit=8 * len(eyes))
         self._lanes: dict[str, Lane] = {}
         for lane in line.lanes:
@@ -76,7 +77,9 @@ class Inspection:
                 eyes[lane.name].acquisition,
                 GateLink(lane, self._post),
                 self._workbench,
-                Bookkeeping(lane.name, labels[lane.name], self._journal, pictures),
+                Bookkeeping(
+                    lane.name, labels[lane.name], faults[lane.name], self._journal, pictures
+                ),
                 _resume(line.records.directory, lane.name, first_contact),
             )
         self._journal.append(
@@ -145,12 +148,9 @@ class Inspection:
 
     def _write_status(self, state: LineState, now_ns: int) -> None:
         lanes = tuple(lane.books.status(now_ns) for lane in self._lanes.values())
-        if state is LineState.RUNNING and all(
-            x.camera.state == "starting" or not x.plc.up for x in lanes
-        ):
-            state = LineState.STARTING if not any(x.parts for x in lanes) else LineState.REJECTING
-        elif state is LineState.RUNNING and all(x.camera.state != "ready" for x in lanes):
-            state = LineState.REJECTING
+        if state is LineState.RUNNING and all(x.books.rejecting for x in self._lanes.values()):
+            starting = not any(x.parts or x.alarms for x in lanes)
+            state = LineState.STARTING if starting else LineState.REJECTING
         for lane in self._lanes:
             metrics.QUEUE_DEPTH.labels(lane, "workbench").set(self._workbench.waiting)
             metrics.QUEUE_DEPTH.labels(lane, "events").set(self._events.qsize())
@@ -168,8 +168,8 @@ class Inspection:
 
 def _eyes(
     line: LineSettings, lane: LaneSettings, acquisition: Acquisition, *, resuming: bool
-) -> tuple[Eyes, str]:
-    """What a lane's frames are looked at with, and the recipe's label.
+) -> tuple[Eyes, str, str]:
+    """What a lane's frames are looked at with, the recipe's label, and why it cannot be used.
 
     A line does not start with a recipe that cannot be used. One that runs already goes on and rejects
     everything, saying why, since the PLC and the people at it expect it to be there.
@@ -180,9 +180,8 @@ def _eyes(
         if not resuming:
             raise
         fault = str(error)
-        structlog.get_logger().error("recipe_unusable", lane=lane.name, fault=fault)
-        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: ()), fault
-    return Eyes(acquisition, judge.examine, judge.cups), judge.label
+        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: ()), "none", fault
+    return Eyes(acquisition, judge.examine, judge.cups), judge.label, ""
 
 
 def _resume(

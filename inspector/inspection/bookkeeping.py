@@ -29,12 +29,20 @@ class Bookkeeping:
 
     Args:
         lane: its name.
-        recipe: label of the recipe that judges, or why none does.
+        recipe: label of the recipe that judges.
+        recipe_fault: why no recipe can be used and everything is rejected; empty when one is.
         journal: takes the rows.
         pictures: takes the pictures of rejects.
     """
 
-    def __init__(self, lane: str, recipe: str, journal: Journal, pictures: PictureSender) -> None:
+    def __init__(
+        self,
+        lane: str,
+        recipe: str,
+        recipe_fault: str,
+        journal: Journal,
+        pictures: PictureSender,
+    ) -> None:
         self._lane = lane
         self._recipe = recipe
         self._journal = journal
@@ -48,7 +56,16 @@ class Bookkeeping:
         self._camera = CameraStatus(state="starting", reason="")
         self._camera_heard_ns: int | None = None
         self._plc = PlcStatus(up=False, reason="not reached yet")
-        self._faults: str = ""
+        self._recipe_fault = recipe_fault
+        self._fault = ""
+        if recipe_fault:
+            self.event("recipe_unusable", {"reason": recipe_fault})
+            self._log.error("recipe_unusable", reason=recipe_fault)
+
+    @property
+    def rejecting(self) -> bool:
+        """No part can pass at present: no recipe, no camera or no PLC."""
+        return bool(self._recipe_fault) or not (self.camera_ready and self._plc.up)
 
     @property
     def camera_ready(self) -> bool:
@@ -59,7 +76,7 @@ class Bookkeeping:
 
     def examined(self, event: Examined) -> None:
         """Keep what was seen until the part is closed."""
-        self._faults = event.examination.fault
+        self._fault = event.examination.fault
         self._examined[event.part] = event
         while len(self._examined) > _REMEMBERED:
             self._examined.popitem(last=False)
@@ -158,10 +175,10 @@ class Bookkeeping:
 
     def _alarms(self) -> tuple[Alarm, ...]:
         alarms = []
-        if self._faults:
-            alarms.append(
-                Alarm(text=f"Cups cannot be compared: {self._faults}", remedy="see the line's log")
-            )
+        fault = self._recipe_fault or self._fault
+        if fault:
+            what, _, remedy = fault.partition("; ")
+            alarms.append(Alarm(text=f"Cups cannot be compared: {what}", remedy=remedy))
         if self._journal.waiting:
             alarms.append(
                 Alarm(

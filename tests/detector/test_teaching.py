@@ -1,5 +1,6 @@
 """From clean cup images to a recipe that the line's own engine accepts, in small."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -84,6 +85,17 @@ def test_pictures_for_training_and_for_thresholds_are_never_the_same() -> None:
     training, held_out = chosen(200, 84, seed=0)
     assert len(training) == 84
     assert sorted(training + held_out) == list(range(200))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [({"name": "Type 1"}, "e.g. type-01"), ({"false_reject_rate": 0.0}, "between 0 and 1")],
+)
+def test_a_lesson_that_cannot_end_well_does_not_begin(
+    wrong: dict[str, object], message: str
+) -> None:
+    with pytest.raises(RecipeError, match=message):
+        replace(LESSON, **wrong)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("count", [1, 8])

@@ -140,7 +140,7 @@ def test_ctrl_c_ends_every_process_within_three_seconds(tmp_path: Path) -> None:
         assert len(children) >= 6, "supervisor, acquisition, inspection, records, page, PLC, belt"
         plant.send_signal(signal.SIGINT)
         plant.communicate(timeout=30)
-        _, alive = psutil.wait_procs(children, timeout=0.1)
+        _, alive = psutil.wait_procs(children, timeout=2)
         assert not alive
     finally:
         plant.kill()

@@ -1,0 +1,109 @@
+"""Whatever fails while a frame is looked at rejects its part, with the reason that is true."""
+
+import queue
+import socket
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from inspector.camera.client import Acquisition
+from inspector.camera.ring import Ring
+from inspector.core.frame import FrameInfo
+from inspector.core.part import PartId
+from inspector.core.verdict import Outcome, Reason, Verdict, rejected
+from inspector.inspection.events import Event, Examined, Located
+from inspector.inspection.judge import Examination, Examine, refuse_all
+from inspector.inspection.workbench import Eyes, Workbench
+
+PART = PartId("lane-1", 1, 17)
+LATER_NS = 10**12
+HEIGHT, WIDTH = 4, 6
+
+
+def clean(part: PartId, *_frame: object) -> Examination:
+    verdict = Verdict(part, Outcome.PASS, Reason.CLEAN, 0.1, recipe="test")
+    return Examination(verdict, None, None, {})
+
+
+class Bench:
+    """A workbench with one lane, its ring, and what it posts."""
+
+    def __init__(self, examine: Examine, limit: int = 4) -> None:
+        self.ring = Ring.create(3, 4096)
+        self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.posted: queue.Queue[Event] = queue.Queue()
+        acquisition = Acquisition(self.ring.fd, self.ends[0], "lane-1")
+        eyes = Eyes(acquisition, examine, lambda _raw, _format: ())
+        self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit)
+
+    def frame(self, *, complete: bool = True) -> FrameInfo:
+        slot, generation = self.ring.write(np.arange(HEIGHT * WIDTH, dtype=np.uint8))
+        now_ns = time.monotonic_ns()
+        return FrameInfo(
+            "lane-1", 1, 1, slot, generation, WIDTH, HEIGHT, "Mono8", now_ns, now_ns, complete
+        )
+
+    def verdict_on(self, frame: FrameInfo, deadline_ns: int | None = None) -> Verdict:
+        deadline_ns = time.monotonic_ns() + LATER_NS if deadline_ns is None else deadline_ns
+        assert self.workbench.examine(PART, frame, None, deadline_ns)
+        event = self.posted.get(timeout=5)
+        assert isinstance(event, Examined)
+        return event.examination.verdict
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    bench = Bench(clean)
+    yield bench
+    bench.workbench.stop()
+
+
+def test_a_frame_is_judged_for_its_part(bench: Bench) -> None:
+    assert bench.verdict_on(bench.frame()).reason is Reason.CLEAN
+
+
+def test_a_frame_that_the_ring_has_overwritten_is_never_judged(bench: Bench) -> None:
+    frame = bench.frame()
+    for _ in range(3):
+        bench.frame()
+    assert bench.verdict_on(frame).reason is Reason.FRAME_OVERWRITTEN
+
+
+def test_a_part_whose_deadline_is_past_is_not_judged_any_more(bench: Bench) -> None:
+    assert bench.verdict_on(bench.frame(), deadline_ns=time.monotonic_ns()).reason is Reason.LATE
+
+
+def test_a_full_queue_refuses_and_says_so() -> None:
+    def slow(part: PartId, *frame: object) -> Examination:
+        time.sleep(0.2)
+        return clean(part, *frame)
+
+    bench = Bench(slow, limit=1)
+    frame = bench.frame()
+    taken = [bench.workbench.examine(PART, frame, None, LATER_NS * 10**6) for _ in range(5)]
+    assert taken[0]
+    assert not taken[-1]
+    bench.workbench.stop()
+
+
+def test_without_a_usable_recipe_everything_is_rejected_and_the_fault_is_told() -> None:
+    bench = Bench(refuse_all("the recipe is damaged"))
+    assert bench.verdict_on(bench.frame()) == rejected(PART, Reason.ENGINE_ERROR)
+    bench.workbench.stop()
+
+
+def test_a_format_nobody_knows_rejects_the_part_and_leaves_the_workbench_alive(
+    bench: Bench,
+) -> None:
+    frame = bench.frame()
+    strange = FrameInfo(
+        "lane-1", 1, 2, frame.slot, frame.generation, WIDTH, HEIGHT, "YUV411", 0, 0, complete=True
+    )
+    assert bench.verdict_on(strange).reason is Reason.ENGINE_ERROR
+    assert bench.workbench.alive
+    assert bench.workbench.locate(strange)
+    located = bench.posted.get(timeout=5)
+    assert isinstance(located, Located)
+    assert "YUV411" in located.fault
