@@ -149,9 +149,9 @@ def test_the_last_reject_is_shown_with_its_pictures(
     expect(page.locator("#earlier li")).to_have_count(11)
     images = page.locator("#last img")
     expect(images).to_have_count(2)
-    page.wait_for_function(
-        "[...document.querySelectorAll('#last img')].every((i) => i.complete && i.naturalWidth === 384)"
-    )
+    for index in range(2):
+        expect(images.nth(index)).to_have_js_property("complete", True)
+        expect(images.nth(index)).to_have_js_property("naturalWidth", 384)
     expect(page.locator("#last .box")).to_have_count(1)
     assert told == []
 
