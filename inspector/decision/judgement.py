@@ -1,5 +1,6 @@
 """Distance map and calibration → judgement of one cup image. Pure: the same map, the same verdict."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,6 +11,8 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Region, Verdict
 from inspector.decision.calibration import Calibration
 
+CUP_IMAGE = 384
+"""Edge of the cup image, px: the regions' frame."""
 MOST_REGIONS = 16
 """Regions told of one part; a cup with more is bad enough with its hottest ones."""
 
@@ -22,6 +25,7 @@ class Judgement:
         defective: the image score exceeds the threshold, or is no number.
         score: image score, normalised heat.
         heat: h×w float32, normalised heat (Eq. 3); about 0 … 1 on clean cups, without upper bound.
+        picture: the same heat on the cup image, S×S float32, to be looked at.
         regions: where the heat exceeds the pixel threshold, in cup-image pixels, hottest first; never
             empty for a defective part.
     """
@@ -29,16 +33,27 @@ class Judgement:
     defective: bool
     score: float
     heat: NDArray[np.float32]
+    picture: NDArray[np.float32]
     regions: tuple[Region, ...]
 
 
-def judge(distance: NDArray[np.float32], calibration: Calibration, size: int = 384) -> Judgement:
+def enlarged(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The heat map of an upright view in the cup image's pixels, 384×384."""
+    size = (CUP_IMAGE, CUP_IMAGE)
+    return np.asarray(cv2.resize(heat, size, interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def judge(
+    distance: NDArray[np.float32],
+    calibration: Calibration,
+    on_cup: Callable[[NDArray[np.float32]], NDArray[np.float32]] = enlarged,
+) -> Judgement:
     """Judge one cup image by its distance map.
 
     Args:
         distance: h×w, D of Eq. 1, in (-∞, 0].
         calibration: the recipe's.
-        size: side of the cup image in pixels, the regions' frame.
+        on_cup: takes a heat map of the recipe's view, h×w, to one of the cup image, S×S.
 
     Raises:
         ValueError: the map's shape is not the position scale's.
@@ -47,11 +62,12 @@ def judge(distance: NDArray[np.float32], calibration: Calibration, size: int = 3
     score = image_score(heat, calibration.score_share)
     # Written so that a score which is no number rejects.
     defective = not score <= calibration.image_threshold
-    large = enlarged(heat, size)
-    found = regions(large, calibration.pixel_threshold)
+    # What is no number counts as nought here: it is rejected by its score, and this is for the eye.
+    picture = on_cup(np.nan_to_num(heat))
+    found = regions(picture, calibration.pixel_threshold)
     if defective and not found:
-        found = regions(large, float(np.nextafter(large.max(), -np.inf)))[:1]
-    return Judgement(defective, score, heat, found)
+        found = regions(picture, float(np.nextafter(picture.max(), -np.inf)))[:1]
+    return Judgement(defective, score, heat, picture, found)
 
 
 def heat_map(
@@ -83,24 +99,20 @@ def image_score(heat: NDArray[np.float32], share: float) -> float:
     return float(np.sort(heat, axis=None)[-count:].mean())
 
 
-def enlarged(heat: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """A map in the cup image's pixels, size×size; what is no number counts as nought."""
-    large = cv2.resize(np.nan_to_num(heat), (size, size), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(large, np.float32)
-
-
-def regions(large: NDArray[np.float32], threshold: float) -> tuple[Region, ...]:
-    """Connected areas of an enlarged map that exceed the threshold.
+def regions(picture: NDArray[np.float32], threshold: float) -> tuple[Region, ...]:
+    """Connected areas of a heat map on the cup image that exceed the threshold.
 
     Returns:
         At most 16, hottest first.
     """
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats((large > threshold).astype(np.uint8))
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(
+        (picture > threshold).astype(np.uint8)
+    )
     found = []
     for label in range(1, count):
         x, y, width, height = (int(value) for value in boxes[label, :4])
         window = (slice(y, y + height), slice(x, x + width))
-        peak = float(large[window][labels[window] == label].max())
+        peak = float(picture[window][labels[window] == label].max())
         found.append(Region(x, y, width, height, peak))
     return tuple(sorted(found, key=lambda region: -region.peak)[:MOST_REGIONS])
 

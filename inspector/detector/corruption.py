@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn import functional
 
 Strategy = Callable[[Tensor, np.random.Generator], tuple[Tensor, Tensor]]
-"""B×S×S×3 float 0 … 255 to two such: the student's and the teacher's view."""
+"""B×R×K×3 float 0 … 255 to two such: the student's and the teacher's view."""
 
 
 def brightness_contrast(images: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
@@ -45,7 +45,15 @@ def rotation(images: Tensor, random: np.random.Generator) -> tuple[Tensor, Tenso
     return changed, changed
 
 
+def turn(images: Tensor, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Rotation of a polar view: both see the unwrapped cup turned by up to ±3°."""
+    reach = max(1, round(images.shape[2] * 3 / 360))
+    changed = torch.roll(images, int(random.integers(-reach, reach + 1)), dims=2)
+    return changed, changed
+
+
 STRATEGIES: Mapping[str, Strategy] = {
     "brightness-contrast": brightness_contrast,
     "rotation": rotation,
+    "turn": turn,
 }

@@ -13,7 +13,15 @@ from sklearn.metrics import roc_auc_score
 from inspector.core.errors import RecipeError
 from inspector.decision import Calibration, judge
 from inspector.detector.preparation import PIXEL_FORMAT, LabelledFrame, read_frame
-from inspector.vision import CupImage, OrientationReference, Refusal, Segment, prepare
+from inspector.recipe.manifest import ViewEntry
+from inspector.vision import (
+    CupImage,
+    OrientationReference,
+    Refusal,
+    Segment,
+    heat_on_cup,
+    prepare,
+)
 
 _MASK_SIDE = 192
 """Pixel figures are counted at this size: half a cup image, finer than the maps."""
@@ -53,27 +61,30 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Seen:
-    """One test picture after vision; ``image`` and ``mask`` are None where vision refused it."""
+    """One test picture after vision; ``view`` and ``mask`` are None where vision refused it."""
 
     kind: str
-    image: NDArray[np.uint8] | None
+    view: NDArray[np.uint8] | None
     mask: NDArray[np.bool_] | None
 
 
 Distances = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
-"""n×S×S×3 uint8 cup images to n×h×w distance maps."""
+"""n×R×K×3 uint8 views to n×h×w distance maps."""
 
 
 def seen_frames(
-    frames: Iterable[LabelledFrame], segment: Segment, reference: OrientationReference
+    frames: Iterable[LabelledFrame],
+    segment: Segment,
+    reference: OrientationReference,
+    view: ViewEntry,
 ) -> Iterator[Seen]:
     """Every test frame as the line's vision sees it."""
     for kind, path, mask_path in frames:
-        cup = prepare(read_frame(path), PIXEL_FORMAT, segment, reference)
+        cup = prepare(read_frame(path), PIXEL_FORMAT, segment, reference, view=view)
         if isinstance(cup, Refusal):
             yield Seen(kind, None, None)
         else:
-            yield Seen(kind, cup.image, _mask(cup, mask_path))
+            yield Seen(kind, cup.view, _mask(cup, mask_path))
 
 
 def _mask(cup: CupImage, path: Path | None) -> NDArray[np.bool_]:
@@ -91,30 +102,37 @@ def _mask(cup: CupImage, path: Path | None) -> NDArray[np.bool_]:
     return np.asarray(small > 127, np.bool_)
 
 
-def evaluate(calibration: Calibration, pictures: list[Seen], distances: Distances) -> Evaluation:
+def evaluate(
+    calibration: Calibration, view: ViewEntry, pictures: list[Seen], distances: Distances
+) -> Evaluation:
     """Judge pictures and compare with the truth.
 
     Args:
         calibration: what decides.
+        view: what the pictures show.
         pictures: of :func:`seen_frames`.
         distances: the detector.
 
     Raises:
         RecipeError: the pictures do not hold both clean and defective cups.
     """
+
+    def on_cup(heat: NDArray[np.float32]) -> NDArray[np.float32]:
+        return heat_on_cup(heat, view)
+
     images, rejected, refused = Counter[str](), Counter[str](), Counter[str]()
     scores, labels, heats, masks = [], [], [], []
     for seen in pictures:
         images[seen.kind] += 1
-        if seen.image is None or seen.mask is None:
+        if seen.view is None or seen.mask is None:
             refused[seen.kind] += 1
             rejected[seen.kind] += 1
             continue
-        result = judge(distances(seen.image[None])[0], calibration)
+        result = judge(distances(seen.view[None])[0], calibration, on_cup)
         rejected[seen.kind] += result.defective
         scores.append(result.score)
         labels.append(seen.kind != "good")
-        heats.append(cv2.resize(result.heat, (_MASK_SIDE, _MASK_SIDE)))
+        heats.append(cv2.resize(result.picture, (_MASK_SIDE, _MASK_SIDE)))
         masks.append(seen.mask)
     if len(set(labels)) < 2:
         raise RecipeError(

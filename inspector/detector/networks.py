@@ -6,6 +6,7 @@ tokens the cosine loss (Eq. 4) leaves their length free, and the squared error o
 mostly that. Normalised, Eq. 1 *is* the negative cosine distance: -0.5/L·Σ(Fs-Ft)² = cos(Fs, Ft) - 1.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,8 @@ class Architecture:
     """The shape of a transformer.
 
     Attributes:
-        size: side of the input in pixels, a multiple of ``patch``.
+        rows: of the input in pixels, a multiple of ``patch``.
+        columns: likewise.
         width: channels of the tokens.
         depth: number of blocks.
         heads: attention heads, dividing ``width``.
@@ -33,7 +35,8 @@ class Architecture:
         class_token: one token beside those of the patches, as pretrained networks have.
     """
 
-    size: int = 280
+    rows: int = 280
+    columns: int = 280
     width: int = 192
     depth: int = 4
     heads: int = 3
@@ -42,9 +45,9 @@ class Architecture:
     class_token: bool = False
 
     @property
-    def grid(self) -> int:
-        """Side of the feature map."""
-        return self.size // self.patch
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of the feature map."""
+        return self.rows // self.patch, self.columns // self.patch
 
 
 class Block(nn.Module):
@@ -86,7 +89,7 @@ class VisionTransformer(nn.Module):
         self.architecture = shape
         self.patch_embed = nn.Conv2d(3, shape.width, shape.patch, stride=shape.patch)
         self.cls_token = nn.Parameter(torch.zeros(1, shape.width)) if shape.class_token else None
-        self.pos_embed = nn.Parameter(torch.empty(shape.grid**2 + extra, shape.width))
+        self.pos_embed = nn.Parameter(torch.empty(math.prod(shape.grid) + extra, shape.width))
         self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.depth))
         if shape.outputs is not None:
             self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
@@ -100,7 +103,7 @@ class VisionTransformer(nn.Module):
                 nn.init.zeros_(module.bias)
 
     def forward(self, images: Tensor) -> Tensor:
-        """B×S×S×3 (RGB, uint8 or float, 0 … 255) to B×C×h×w float32, normalised over C."""
+        """B×R×K×3 (RGB, uint8 or float, 0 … 255) to B×C×h×w float32, normalised over C."""
         x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
         x = self.patch_embed(x).flatten(2).transpose(1, 2)
         if self.cls_token is not None:
@@ -113,8 +116,7 @@ class VisionTransformer(nn.Module):
         if self.architecture.outputs is not None:
             x = self.head(self.norm(x))
         x = functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
-        grid = self.architecture.grid
-        return x.transpose(1, 2).reshape(len(x), -1, grid, grid)
+        return x.transpose(1, 2).reshape(len(x), -1, *self.architecture.grid)
 
 
 def load_teacher(teacher: Teacher) -> VisionTransformer:
@@ -126,7 +128,8 @@ def load_teacher(teacher: Teacher) -> VisionTransformer:
     origin = source(teacher.name)
     network = VisionTransformer(
         Architecture(
-            size=teacher.size,
+            rows=teacher.rows,
+            columns=teacher.columns,
             width=origin.width,
             depth=teacher.depth,
             heads=origin.heads,

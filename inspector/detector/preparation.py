@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
 from inspector.recipe.files import write_atomically
+from inspector.recipe.manifest import ViewEntry
 from inspector.recipe.recipe import picture_bytes
 from inspector.vision import (
     RIM_PX,
@@ -81,6 +82,7 @@ def prepare_frames(
     frames: Sequence[Path],
     out: Path,
     segment: Segment,
+    view: ViewEntry,
     on_frame: Callable[[int], None] = lambda _count: None,
 ) -> Prepared:
     """Learn what upright is from clean frames and write every frame's cup image.
@@ -91,6 +93,7 @@ def prepare_frames(
         frames: files of clean frames of one cup type, at different angles.
         out: folder to write to.
         segment: the background network.
+        view: what the networks are to compare.
         on_frame: called with 1 after each frame of each of the two passes.
 
     Raises:
@@ -114,31 +117,31 @@ def prepare_frames(
             refused.append((path, "not exactly one whole cup in the picture"))
             on_frame(1)
             continue
-        seen = prepare(read_frame(path), PIXEL_FORMAT, segment, reference, outlines[path])
+        seen = prepare(read_frame(path), PIXEL_FORMAT, segment, reference, outlines[path], view)
         if isinstance(seen, Refusal):
             refused.append((path, seen.detail))
         else:
             image = out / "images" / f"{number:05d}.png"
-            write_atomically(image, picture_bytes(seen.image))
+            write_atomically(image, picture_bytes(seen.view))
             images.append(image)
         on_frame(1)
     return Prepared(tuple(images), tuple(refused))
 
 
-def read_images(folder: Path, size: int = 384) -> NDArray[np.uint8]:
-    """All cup images of a folder by name, n×S×S×3 uint8 RGB.
+def read_images(folder: Path, view: ViewEntry) -> NDArray[np.uint8]:
+    """All prepared views of a folder by name, n×R×K×3 uint8 RGB.
 
     Raises:
-        RecipeError: there are none, or one is not a colour picture of that size.
+        RecipeError: there are none, or one is not a colour picture of the view's size.
     """
-    return np.stack([_image(path, size) for path in frame_files(folder)])
+    return np.stack([_image(path, view) for path in frame_files(folder)])
 
 
-def _image(path: Path, size: int) -> NDArray[np.uint8]:
+def _image(path: Path, view: ViewEntry) -> NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape != (size, size, 3):
+    if picture is None or picture.shape != (view.rows, view.columns, 3):
         raise RecipeError(
-            f"{path} is not a cup image of {size}×{size} pixels", "prepare the frames anew"
+            f"{path} is not a view of {view.rows}×{view.columns} pixels", "prepare the frames anew"
         )
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 

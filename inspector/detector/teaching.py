@@ -13,7 +13,13 @@ from torch import Tensor
 
 from inspector.core.errors import RecipeError
 from inspector.decision import Calibration, Promise, heat_map, image_score, normalised
-from inspector.detector.calibrating import QUANTILE_A, QUANTILE_B, calibrate, position_scale
+from inspector.detector.calibrating import (
+    QUANTILE_A,
+    QUANTILE_B,
+    SCORE_SHARE,
+    calibrate,
+    position_scale,
+)
 from inspector.detector.loss import distance_map
 from inspector.detector.networks import (
     Architecture,
@@ -37,6 +43,7 @@ from inspector.recipe.manifest import (
 )
 from inspector.recipe.recipe import MANIFEST, array_bytes, picture_bytes
 from inspector.recipe.weights import file_sha256
+from inspector.vision import UPRIGHT
 
 BAND = BandEntry(map=0.02, score=0.01)
 """Float32 engines stay within a tenth of it; a wrong or quantised network does not."""
@@ -53,7 +60,9 @@ class Lesson:
         teacher: which teacher, at which size and depth.
         architecture: the student's; reads the teacher's size.
         plan: of the training.
+        view: what of the cup the pictures show.
         training_images: how many of the clean pictures train; the others set the thresholds.
+        score_share: share of positions averaged into the image score; 0 takes the hottest.
         false_reject_rate: asked for.
     """
 
@@ -61,7 +70,9 @@ class Lesson:
     teacher: Teacher
     architecture: Architecture
     plan: TrainingPlan
+    view: ViewEntry = UPRIGHT
     training_images: int = 84
+    score_share: float = SCORE_SHARE
     false_reject_rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -78,7 +89,7 @@ class Lesson:
 
 
 def features(network: VisionTransformer, images: NDArray[np.uint8]) -> Tensor:
-    """Feature maps of n×S×S×3 uint8 pictures in the network's size, n×C×h×w."""
+    """Feature maps of n×R×K×3 uint8 pictures in the network's size, n×C×h×w."""
     with torch.inference_mode():
         return torch.cat([network(part) for part in torch.split(torch.from_numpy(images), 8)])
 
@@ -86,14 +97,14 @@ def features(network: VisionTransformer, images: NDArray[np.uint8]) -> Tensor:
 def distances(
     student: VisionTransformer, teacher: VisionTransformer, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
-    """Eq. 1 in float32 torch: n×S×S×3 uint8 pictures in the networks' size to n×h×w."""
+    """Eq. 1 in float32 torch: n×R×K×3 uint8 pictures in the networks' size to n×h×w."""
     maps = distance_map(features(student, images), features(teacher, images))
     return np.asarray(maps.numpy(), np.float32)
 
 
-def network_views(images: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    """Cup images in the networks' size."""
-    return np.stack([network_view(image, size) for image in images])
+def network_views(images: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.uint8]:
+    """Views in the networks' size."""
+    return np.stack([network_view(image, teacher.rows, teacher.columns) for image in images])
 
 
 def teach(
@@ -110,7 +121,7 @@ def teach(
 
     Args:
         lesson: with what.
-        images: all clean cup images, n×S×S×3 uint8 RGB.
+        images: all clean cup images, n×R×K×3 uint8 RGB.
         folder: the recipe's.
         models: where the student's graph goes.
         orientation: content of the orientation reference, None where cups are not turned.
@@ -126,13 +137,13 @@ def teach(
         EngineError: the teacher is not installed.
     """
     training, held_out = chosen(len(images), lesson.training_images, lesson.plan.seed)
-    views = network_views(images, lesson.teacher.size)
+    views = network_views(images, lesson.teacher)
     teacher = load_teacher(lesson.teacher)
     student = train(views[training], teacher, lesson.architecture, lesson.plan, checkpoint, on_step)
     scale = position_scale(distances(student, teacher, views[training]))
     clean = distances(student, teacher, views[held_out])
     try:
-        calibration, promise = calibrate(clean, scale, lesson.false_reject_rate)
+        calibration, promise = calibrate(clean, scale, lesson.false_reject_rate, lesson.score_share)
     except ValueError as error:
         raise RecipeError(
             f"the clean pictures give no calibration: {error}", "check that they are not all alike"
@@ -141,7 +152,8 @@ def teach(
     graph = models / f"{lesson.name}-student.onnx"
     try:
         weights = plain_weights(student)
-        write_transformer(weights, lesson.architecture.heads, lesson.architecture.size, graph)
+        size = (lesson.architecture.rows, lesson.architecture.columns)
+        write_transformer(weights, lesson.architecture.heads, size, graph)
     except OSError as error:
         raise RecipeError(
             f"cannot write {graph}: {error.strerror}", "make room, or choose another models folder"
@@ -160,11 +172,12 @@ def teach(
     manifest = Manifest(
         name=lesson.name,
         version=_next_version(folder),
-        view=ViewEntry(size=images.shape[1]),
+        view=lesson.view,
         background=background,
         teacher=TeacherEntry(
             name=lesson.teacher.name,
-            size=lesson.teacher.size,
+            rows=lesson.teacher.rows,
+            columns=lesson.teacher.columns,
             depth=lesson.teacher.depth,
             sha256=file_sha256(teacher_path(lesson.teacher)),
         ),

@@ -48,7 +48,7 @@ class Detector:
         Raises:
             EngineError: a network failed.
         """
-        batch = np.stack([network_view(image, self._student.input_shape[0]) for image in images])
+        batch = np.stack([network_view(image, *self._student.input_shape[:2]) for image in images])
         difference = self._student.run(batch) - self._teacher.run(batch)
         return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
 

@@ -20,6 +20,7 @@ from inspector.vision import (
     PixelError,
     Refusal,
     centred_view,
+    heat_on_cup,
     locate,
     prepare,
 )
@@ -33,7 +34,7 @@ class Examination:
     Attributes:
         verdict: about the part.
         picture: 384×384×3 uint8 RGB to keep with a reject; None where the frame shows no cup.
-        heat: h×w float32 normalised heat map, None where the part was not compared.
+        heat: 384×384 float32 normalised heat on the cup image, None where it was not compared.
         stages_ns: time of each stage, ns.
         fault: what failed, in words; empty when nothing did.
     """
@@ -65,6 +66,7 @@ class Judge:
             background, self._expected_background_hash(), threads
         )
         self._reference = OrientationReference.load(orientation)
+        self._view = self._recipe.manifest.view
 
     @property
     def label(self) -> str:
@@ -103,7 +105,7 @@ class Judge:
         outline: CupOutline | None,
         stages: dict[str, int],
     ) -> Examination:
-        cup = prepare(raw, pixel_format, self._background.run, self._reference, outline)
+        cup = prepare(raw, pixel_format, self._background.run, self._reference, outline, self._view)
         stages |= cup.stage_ns
         if isinstance(cup, Refusal):
             picture = None
@@ -111,13 +113,15 @@ class Judge:
                 picture = centred_view(raw, pixel_format, cup.outline)
             return Examination(rejected(part, cup.reason), picture, None, stages)
         began = time.perf_counter_ns()
-        distance = self._detector.distances([cup.image])[0]
+        distance = self._detector.distances([cup.view])[0]
         compared = time.perf_counter_ns()
-        judgement = judge(distance, self._recipe.calibration)
+        judgement = judge(
+            distance, self._recipe.calibration, lambda heat: heat_on_cup(heat, self._view)
+        )
         stages["detector"] = compared - began
         stages["decision"] = time.perf_counter_ns() - compared
         found = verdict(part, judgement, self.label)
-        return Examination(found, cup.image, judgement.heat, stages)
+        return Examination(found, cup.image, judgement.picture, stages)
 
     def _expected_background_hash(self) -> str | None:
         entry = self._recipe.manifest.background

@@ -29,31 +29,31 @@ IMAGE_STD = (0.229, 0.224, 0.225)
 NORM_EPSILON = 1e-6
 
 
-def write_transformer(weights: Weights, heads: int, size: int, path: Path) -> None:
+def write_transformer(weights: Weights, heads: int, size: tuple[int, int], path: Path) -> None:
     """Write the ONNX graph of a transformer, atomically.
 
-    Input ``image``: uint8 N×size×size×3 RGB. Output ``features``: float32 N×C×h×w, the tokens after
+    Input ``image``: uint8 N×rows×columns×3 RGB. Output ``features``: float32 N×C×h×w, the tokens after
     the last block without the class token, projected by ``head`` where there is one, each normalised
     over its channels (a LayerNorm without weights, so that Eq. 1 compares directions, not lengths).
 
     Args:
         weights: see the module's text.
         heads: attention heads.
-        size: side of the input in pixels, a multiple of the patch.
+        size: rows and columns of the input in pixels, multiples of the patch.
         path: where to.
     """
     model = transformer_graph(weights, heads, size)
     write_atomically(path, model.SerializeToString(deterministic=True))
 
 
-def transformer_graph(weights: Weights, heads: int, size: int) -> Any:
+def transformer_graph(weights: Weights, heads: int, size: tuple[int, int]) -> Any:
     """The same as an ``onnx.ModelProto``."""
     import onnx
     from onnx import TensorProto, helper
 
     writer = _Writer()
     width, _, patch, _ = weights["patch_embed.weight"].shape
-    grid = size // patch
+    grid = (size[0] // patch, size[1] // patch)
     depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
 
     x = _patch_tokens(writer, weights, patch, grid)
@@ -73,18 +73,14 @@ def transformer_graph(weights: Weights, heads: int, size: int) -> Any:
         channels = len(weights["head.weight"])
     x = writer.plain_norm(x, channels)
     x = writer.node("Transpose", x, perm=[0, 2, 1])
-    shape = writer.integers("map_shape", [0, channels, grid, grid])
+    shape = writer.integers("map_shape", [0, channels, *grid])
     writer.node("Reshape", x, shape, output="features")
 
     graph = helper.make_graph(
         writer.nodes,
         "transformer",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", size, size, 3])],
-        [
-            helper.make_tensor_value_info(
-                "features", TensorProto.FLOAT, ["batch", channels, grid, grid]
-            )
-        ],
+        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, 3])],
+        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", channels, *grid])],
         writer.tensors,
     )
     model = helper.make_model(
@@ -95,8 +91,8 @@ def transformer_graph(weights: Weights, heads: int, size: int) -> Any:
     return model
 
 
-def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: int) -> str:
-    """Pixels to N×(grid²)×C: the patch embedding as one product, normalisation folded into it."""
+def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: tuple[int, int]) -> str:
+    """Pixels to N×(h·w)×C: the patch embedding as one product, normalisation folded into it."""
     kernel = weights["patch_embed.weight"].astype(np.float64)
     mean = np.array(IMAGE_MEAN)[:, None, None]
     scale = np.array(IMAGE_STD)[:, None, None]
@@ -107,10 +103,12 @@ def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: int) ->
     matrix = (kernel / (255 * scale)).transpose(2, 3, 1, 0).reshape(-1, len(kernel))
 
     x = writer.node("Cast", "image", to=1)
-    cells = writer.integers("cells", [0, grid, patch, grid, patch, 3])
+    cells = writer.integers("cells", [0, grid[0], patch, grid[1], patch, 3])
     x = writer.node("Reshape", x, cells)
     x = writer.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
-    x = writer.node("Reshape", x, writer.integers("tokens", [0, grid * grid, patch * patch * 3]))
+    x = writer.node(
+        "Reshape", x, writer.integers("tokens", [0, grid[0] * grid[1], patch * patch * 3])
+    )
     x = writer.node("MatMul", x, writer.constant("patch_embed.matrix", matrix))
     return writer.node("Add", x, writer.constant("patch_embed.bias", bias))
 

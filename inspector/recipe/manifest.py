@@ -32,7 +32,8 @@ class TeacherEntry(Entry):
     """The frozen network: made on this machine from its package's weights, never committed."""
 
     name: str = Field(description="the weights' source")
-    size: int = Field(gt=0, description="side of its input, px")
+    rows: int = Field(gt=0, description="of its input, px")
+    columns: int = Field(gt=0, description="of its input, px")
     depth: int = Field(gt=0, description="blocks before the features are taken")
     sha256: Sha256 = Field(description="of the graph made from them")
 
@@ -78,8 +79,13 @@ class GoldenEntry(Entry):
 class ViewEntry(Entry):
     """What of the cup the networks see."""
 
-    kind: Literal["upright"] = "upright"
-    size: int = Field(default=384, gt=0, description="side of the cup image, px")
+    kind: Literal["upright", "polar"] = Field(
+        default="upright",
+        description="upright: the cup image; polar: the cup unwrapped around its rim's centre, radius "
+        "down, angle across",
+    )
+    rows: int = Field(default=384, gt=0, description="of the view, px")
+    columns: int = Field(default=384, gt=0, description="of the view, px")
 
 
 class Manifest(Entry):

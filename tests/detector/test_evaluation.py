@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import RecipeError
 from inspector.decision import Calibration
 from inspector.detector.evaluation import Seen, evaluate
+from inspector.vision import UPRIGHT
 
 CALIBRATION = Calibration(q_a=-1.0, q_b=-0.5, image_threshold=0.5, pixel_threshold=0.5)
 
@@ -35,7 +36,7 @@ def test_every_figure_by_hand() -> None:
         _seen("crack", 20),
         Seen("hole", None, None),
     ]
-    result = evaluate(CALIBRATION, pictures, _distances)
+    result = evaluate(CALIBRATION, UPRIGHT, pictures, _distances)
     assert result.detection_rate == pytest.approx(2 / 3)
     assert result.false_reject_rate == pytest.approx(2 / 4)
     assert result.image_auroc == pytest.approx(5 / 6)
@@ -46,4 +47,4 @@ def test_every_figure_by_hand() -> None:
 
 def test_without_defective_cups_there_is_nothing_to_tell() -> None:
     with pytest.raises(RecipeError, match="both clean and defective"):
-        evaluate(CALIBRATION, [_seen("good", 5)], _distances)
+        evaluate(CALIBRATION, UPRIGHT, [_seen("good", 5)], _distances)

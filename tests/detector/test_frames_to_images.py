@@ -10,7 +10,7 @@ from inspector.core.errors import RecipeError
 from inspector.detector.preparation import ORIENTATION, Prepared, prepare_frames, read_images
 from inspector.engine import load_network
 from inspector.twin.cups import draw_cup, empty_belt
-from inspector.vision import OrientationReference
+from inspector.vision import UPRIGHT, OrientationReference
 
 BACKGROUND = Path(__file__).parents[2] / "models" / "background.onnx"
 
@@ -28,7 +28,7 @@ def prepared(folder: Path) -> Prepared:
     for number, frame in enumerate([*frames, empty_belt(0)]):
         files.append(folder / f"{number}.jpg")
         cv2.imwrite(str(files[-1]), frame[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 95])
-    return prepare_frames(files, folder / "out", load_network(BACKGROUND).run)
+    return prepare_frames(files, folder / "out", load_network(BACKGROUND).run, UPRIGHT)
 
 
 def test_every_cup_becomes_an_image_and_the_empty_belt_is_left_out(prepared: Prepared) -> None:
@@ -39,7 +39,7 @@ def test_every_cup_becomes_an_image_and_the_empty_belt_is_left_out(prepared: Pre
 
 
 def test_all_lie_alike_however_they_came(prepared: Prepared, folder: Path) -> None:
-    images = read_images(folder / "out" / "images").astype(np.float32)
+    images = read_images(folder / "out" / "images", UPRIGHT).astype(np.float32)
     row, column = np.mgrid[:384, :384]
     distance = np.hypot(row - 191.5, column - 191.5)
     printed_ring = np.where((distance > 100) & (distance < 150), 1, 0)
@@ -56,5 +56,5 @@ def test_all_lie_alike_however_they_came(prepared: Prepared, folder: Path) -> No
 def test_without_any_cup_nothing_is_learned(folder: Path, prepared: Prepared) -> None:
     belt = folder / "10.jpg"
     with pytest.raises(RecipeError, match="too few to learn a print from"):
-        prepare_frames([belt], folder / "none", load_network(BACKGROUND).run)
+        prepare_frames([belt], folder / "none", load_network(BACKGROUND).run, UPRIGHT)
     assert not (folder / "none").exists()

@@ -18,7 +18,7 @@ from inspector.engine import load_network
 from inspector.recipe import Teacher, teacher_path
 from inspector.recipe.graph import write_transformer
 
-SMALL = Architecture(size=56, width=24, depth=2, heads=3, outputs=32)
+SMALL = Architecture(rows=56, columns=56, width=24, depth=2, heads=3, outputs=32)
 
 
 def _maps(seed: int) -> torch.Tensor:
@@ -67,12 +67,15 @@ def test_a_strategy_changes_what_both_see_and_repeats_under_its_seed(name: str) 
     assert float(student.max()) <= 255
 
 
-def test_the_exported_student_computes_what_torch_computes(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rows", "columns"), [(280, 280), (224, 784)])
+def test_the_exported_student_computes_what_torch_computes(
+    tmp_path: Path, rows: int, columns: int
+) -> None:
     torch.manual_seed(1)
-    student = VisionTransformer(Architecture()).eval()
+    student = VisionTransformer(Architecture(rows=rows, columns=columns)).eval()
     path = tmp_path / "student.onnx"
-    write_transformer(plain_weights(student), 3, 280, path)
-    pictures = np.random.default_rng(0).integers(0, 255, (2, 280, 280, 3), dtype=np.uint8)
+    write_transformer(plain_weights(student), 3, (rows, columns), path)
+    pictures = np.random.default_rng(0).integers(0, 255, (2, rows, columns, 3), dtype=np.uint8)
     with torch.inference_mode():
         expected = student(torch.from_numpy(pictures)).numpy()
     assert np.abs(load_network(path).run(pictures) - expected).max() < 1e-3

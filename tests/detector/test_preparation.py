@@ -14,7 +14,7 @@ from inspector.detector.preparation import (
     read_frame,
     read_images,
 )
-from inspector.vision import demosaic
+from inspector.vision import UPRIGHT, demosaic
 
 
 def test_a_frame_saved_in_colour_gives_back_the_camera_s_own_samples(tmp_path: Path) -> None:
@@ -50,7 +50,7 @@ def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
 def test_a_cup_image_of_another_size_is_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "cup.png"), np.zeros((100, 100, 3), np.uint8))
     with pytest.raises(RecipeError, match="prepare the frames anew"):
-        read_images(tmp_path)
+        read_images(tmp_path, UPRIGHT)
 
 
 def test_a_defective_test_picture_needs_its_mask(tmp_path: Path) -> None:

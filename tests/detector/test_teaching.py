@@ -20,8 +20,8 @@ from tests.engine.small import small_weights
 
 LESSON = Lesson(
     name="type-09",
-    teacher=Teacher(size=112, depth=2),
-    architecture=Architecture(size=112, width=48, depth=2, heads=3),
+    teacher=Teacher(rows=112, columns=112, depth=2),
+    architecture=Architecture(rows=112, columns=112, width=48, depth=2, heads=3),
     plan=TrainingPlan(steps=30, batch=2, learning_rate=1e-3),
     training_images=8,
     false_reject_rate=0.1,
@@ -65,7 +65,7 @@ def test_the_recipe_says_how_it_was_made(taught: Recipe) -> None:
 
 def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
-    write_transformer(small_weights(1, outputs=384), 2, 56, other)
+    write_transformer(small_weights(1, outputs=384), 2, (56, 56), other)
     changed = taught.student.read_bytes()
     try:
         taught.student.write_bytes(other.read_bytes())

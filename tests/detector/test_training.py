@@ -15,7 +15,7 @@ from inspector.detector.loss import distance_map
 from inspector.detector.networks import Architecture, VisionTransformer
 from inspector.detector.training import TrainingPlan, train
 
-SMALL = Architecture(size=56, width=24, depth=2, heads=3, outputs=32)
+SMALL = Architecture(rows=56, columns=56, width=24, depth=2, heads=3, outputs=32)
 PLAN = TrainingPlan(steps=60, batch=2, learning_rate=3e-3, p_hard=0.9, seed=3)
 
 

@@ -44,7 +44,7 @@ def small_weights(
 
 def small_graph(path: Path, seed: int, outputs: int | None = 24) -> Path:
     """A network with the weights of that seed."""
-    write_transformer(small_weights(seed, outputs=outputs), HEADS, SIZE, path)
+    write_transformer(small_weights(seed, outputs=outputs), HEADS, (SIZE, SIZE), path)
     return path
 
 

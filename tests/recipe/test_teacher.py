@@ -46,7 +46,7 @@ def test_a_small_teacher_gives_what_the_original_file_computes_inside(cache: Pat
     tokens = tokens - tokens.mean(-1, keepdims=True)
     tokens /= np.sqrt(np.square(tokens).mean(-1, keepdims=True) + 1e-6)
 
-    graph = teacher_path(Teacher(size=224), cache=cache)
+    graph = teacher_path(Teacher(rows=224, columns=224), cache=cache)
     features = _session(graph.read_bytes()).run(None, {"image": picture})[0]
     assert features.shape == (1, 384, 16, 16)
     ours = features.reshape(384, 256).T
@@ -111,7 +111,7 @@ def test_another_file_in_the_package_is_refused(
     ("wrong", "message"),
     [
         ({"name": "deit"}, "no teacher is called 'deit'"),
-        ({"size": 281}, "choose a multiple of 14"),
+        ({"rows": 281}, "choose a multiple of 14"),
         ({"depth": 13}, "choose 1 to 12"),
     ],
 )
@@ -123,8 +123,8 @@ def test_a_teacher_that_cannot_be_is_refused(wrong: dict[str, object], message: 
 def test_positions_on_their_own_grid_stay_and_elsewhere_follow_torch() -> None:
     torch = pytest.importorskip("torch")
     positions = np.random.default_rng(1).normal(size=(1 + 37 * 37, 8)).astype(np.float32)
-    assert np.array_equal(resample_positions(positions, 37), positions)
+    assert np.array_equal(resample_positions(positions, 37, 37), positions)
     grid = torch.from_numpy(positions[1:].reshape(1, 37, 37, 8)).permute(0, 3, 1, 2)
-    wanted = torch.nn.functional.interpolate(grid, (20, 20), mode="bicubic", antialias=False)
-    ours = resample_positions(positions, 20)[1:].reshape(20, 20, 8)
+    wanted = torch.nn.functional.interpolate(grid, (16, 56), mode="bicubic", antialias=False)
+    ours = resample_positions(positions, 16, 56)[1:].reshape(16, 56, 8)
     assert np.abs(ours - wanted[0].permute(1, 2, 0).numpy()).max() < 1e-4
