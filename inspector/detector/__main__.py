@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inspector.core.errors import InspectorError, RecipeError
+from inspector.decision import Promise
 from inspector.detector.calibrating import SCORE_SHARE, calibrate
 from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_frames
 from inspector.detector.memory_bank import MemoryBank
@@ -25,6 +26,7 @@ from inspector.detector.preparation import (
     prepare_frames,
     read_images,
 )
+from inspector.detector.recalibration import recalibrate
 from inspector.detector.teaching import Lesson, features, network_views, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
@@ -136,6 +138,10 @@ def teach_command(
         )
     open_detector(recipe, threads)
     checkpoint.unlink(missing_ok=True)
+    _tell(recipe, promise)
+
+
+def _tell(recipe: Recipe, promise: Promise) -> None:
     console.print(f"{recipe.label} is written and agrees with its golden images")
     console.print(
         f"false rejects promised: at most {promise.false_reject_rate:.2%} of clean cups expected, "
@@ -144,6 +150,34 @@ def teach_command(
     if promise.images_needed:
         missing = promise.images_needed - promise.images
         console.print(f"{promise.wanted:.2%} were asked for: that takes {missing} more pictures")
+
+
+@app.command("calibrate")
+def calibrate_command(
+    recipe_folder: Annotated[Path, typer.Option("--recipe", help="the recipe's folder")],
+    prepared: Annotated[Path, typer.Option(help="what 'prepare' wrote for it")],
+    false_rejects: Annotated[float, typer.Option(help="rate asked for")],
+    seed: Annotated[int, typer.Option(help="that it was taught with")] = 0,
+    models: Models = Path("models"),
+    threads: Threads = 2,
+) -> None:
+    """Fit a recipe's thresholds anew, e.g. for another false-reject rate; the networks stay."""
+    recipe = load_recipe(recipe_folder, models)
+    detector = open_detector(recipe, threads)
+    views = read_images(prepared / "images", recipe.manifest.view)
+    with _progress() as progress:
+        task = progress.add_task("comparing", total=len(views))
+
+        def distances(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+            maps = []
+            for picture in pictures:
+                maps.append(detector.distances(picture[None]))
+                progress.advance(task)
+            return np.concatenate(maps)
+
+        recipe, promise = recalibrate(recipe, models, views, distances, false_rejects, seed)
+    open_detector(recipe, threads)
+    _tell(recipe, promise)
 
 
 @app.command("evaluate")

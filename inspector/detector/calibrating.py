@@ -35,6 +35,23 @@ def position_scale(distances: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(np.maximum(relative, _QUIETEST), np.float32)
 
 
+def radius_scale(distances: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The same for polar views: how far clean cups ever go at each radius, relative to the median one.
+
+    Water drops and the rim's shine come at any angle, so all angles of a radius share one scale, and it
+    is their greatest distance, since the image score is the hottest position.
+
+    Args:
+        distances: n×h×w of clean pictures, D of Eq. 1.
+
+    Returns:
+        h×w, the same all along a row, at least a half.
+    """
+    greatest = -distances.min(axis=(0, 2))
+    relative = np.maximum(greatest / np.median(greatest), _QUIETEST)
+    return np.asarray(np.repeat(relative[:, None], distances.shape[2], axis=1), np.float32)
+
+
 def calibrate(
     distances: NDArray[np.float32],
     scale: NDArray[np.float32] | None,

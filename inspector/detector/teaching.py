@@ -19,6 +19,7 @@ from inspector.detector.calibrating import (
     SCORE_SHARE,
     calibrate,
     position_scale,
+    radius_scale,
 )
 from inspector.detector.loss import distance_map
 from inspector.detector.networks import (
@@ -140,7 +141,7 @@ def teach(
     views = network_views(images, lesson.teacher)
     teacher = load_teacher(lesson.teacher)
     student = train(views[training], teacher, lesson.architecture, lesson.plan, checkpoint, on_step)
-    scale = position_scale(distances(student, teacher, views[training]))
+    scale = scale_of(lesson.view)(distances(student, teacher, views[training]))
     clean = distances(student, teacher, views[held_out])
     try:
         calibration, promise = calibrate(clean, scale, lesson.false_reject_rate, lesson.score_share)
@@ -204,6 +205,31 @@ def teach(
     return load_recipe(folder, models), promise
 
 
+def scale_of(view: ViewEntry) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
+    """What a view's distances are divided by: learned from those of the training pictures."""
+    return radius_scale if view.kind == "polar" else position_scale
+
+
+def how_fitted(view: ViewEntry, promise: Promise) -> str:
+    """How the numbers of a decision were fitted, for the recipe."""
+    scale = (
+        "greatest distance of the training pictures at each radius"
+        if view.kind == "polar"
+        else "mean distance of the training pictures at each position"
+    )
+    missing = (
+        f" ({promise.images_needed} held-out pictures would be needed for the rate asked for)"
+        if promise.images_needed
+        else ""
+    )
+    return (
+        f"Position scale: {scale}. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on "
+        f"{promise.images} held-out pictures; thresholds: split-conformal on the same pictures, "
+        f"asked for a false-reject rate of {promise.wanted:g}, promised "
+        f"{promise.false_reject_rate:.4f}{missing}."
+    )
+
+
 def _golden(clean: NDArray[np.float32], calibration: Calibration) -> list[int]:
     """Held-out pictures at low, middle and high scores."""
     maps = normalised(heat_map(clean, calibration.position_scale), calibration)
@@ -229,14 +255,6 @@ def _how(lesson: Lesson, promise: Promise) -> str:
     plan = lesson.plan
     return (
         f"Clean pictures only. Student: {plan.steps} steps of {plan.batch}, strategies "
-        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. Position scale: mean distance "
-        f"of the training pictures. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on "
-        f"{promise.images} held-out pictures; thresholds: split-conformal on the same pictures, "
-        f"asked for a false-reject rate of {promise.wanted:g}, promised "
-        f"{promise.false_reject_rate:.4f}"
-        + (
-            f" ({promise.images_needed} held-out pictures would be needed for the rate asked for)."
-            if promise.images_needed
-            else "."
-        )
+        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. "
+        + how_fitted(lesson.view, promise)
     )
