@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 
 from tests.hmi.test_page_in_browser import CHROMIUM_ARGUMENTS
 
-SECONDS = 45
+SECONDS = 60
 
 
 def main() -> None:
@@ -23,7 +23,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as directory:
         command = [sys.executable, "-m", "inspector", "demo", "--directory", f"{directory}/demo"]
         demo = subprocess.Popen(
-            [*command, "--defect-rate", "0.3", "--seed", "11"], stdout=subprocess.PIPE, text=True
+            [*command, "--defect-rate", "0.4", "--seed", "11"], stdout=subprocess.PIPE, text=True
         )
         try:
             assert demo.stdout is not None
