@@ -2,6 +2,7 @@
 #   docker build -t inspector .                          CPU
 #   docker build -t inspector-gpu --build-arg DEVICE=gpu .
 #   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector inspector
+# In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01.
 # --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
 ARG DEVICE=cpu
 

@@ -24,14 +24,15 @@ PROJECT = Path(__file__).parents[2]
 
 
 class RunningLine:
-    """A line with the maker-independent camera `viky`, and the simulated PLC at its gate."""
+    """A line with the maker-independent cameras `viky`, and the simulated PLC at its gates."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, lanes: int = 1) -> None:
         self.directory = directory
         self.recipe = directory / "recipe"
         shutil.copytree(PROJECT / "calibration" / "type-01", self.recipe)
-        self.rig = create_rig(directory / "rig")
-        plc = [sys.executable, "-m", "inspector.twin.plc", "--rig", str(self.rig.path)]
+        self.rigs = [create_rig(directory / f"rig-{number}") for number in range(lanes)]
+        plc = [sys.executable, "-m", "inspector.twin.plc"]
+        plc += [word for rig in self.rigs for word in ("--rig", str(rig.path))]
         self.plc = subprocess.Popen(
             [*plc, "--log", str(directory / "plc.jsonl"), "--mode", "free_run"],
             stdout=subprocess.PIPE,
@@ -41,18 +42,24 @@ class RunningLine:
         port = int(self.plc.stdout.readline().strip().removeprefix("ready port="))
         camera = {
             "producer": str(Path(genicam.__file__).parent / "viky.cti"),
-            "serial": "1",
             "pixel_format": "Mono8",
             "trigger": "free_run",
             "frame_rate_hz": 10,
         }
-        lane = {"name": "lane-1", "recipe": str(self.recipe), "camera": camera}
         configuration = directory / "line.yaml"
         configuration.write_text(
             yaml.safe_dump(
                 {
                     "models": str(PROJECT / "models"),
-                    "lanes": [lane | {"gate": {"port": port}}],
+                    "lanes": [
+                        {
+                            "name": f"lane-{number + 1}",
+                            "recipe": str(self.recipe),
+                            "camera": camera | {"serial": str(number)},
+                            "gate": {"port": port, "base_register": 100 * number},
+                        }
+                        for number in range(lanes)
+                    ],
                     "records": {"directory": str(directory / "records"), "keep_free_mb": 1},
                     "page": {"enabled": False},
                     "metrics": {"port": 0},
@@ -105,7 +112,8 @@ class RunningLine:
                 process.wait(10)
             except subprocess.TimeoutExpired:
                 process.kill()
-        self.rig.close()
+        for rig in self.rigs:
+            rig.close()
 
 
 @pytest.fixture
@@ -137,6 +145,26 @@ def test_the_whole_line_runs_unchanged_on_a_camera_this_project_did_not_write(
     assert line.process.wait(10) == 0
     _, alive = psutil.wait_procs(children, timeout=2)
     assert not alive
+
+
+def test_lanes_share_one_inspection_and_a_lost_one_leaves_the_other_alone(tmp_path: Path) -> None:
+    line = RunningLine(tmp_path, lanes=2)
+    try:
+        status = line.until(lambda status: all(lane.plc.up for lane in status.lanes))
+        assert [lane.name for lane in status.lanes] == ["lane-1", "lane-2"]
+        line.until(lambda status: all(lane.camera.state == "ready" for lane in status.lanes))
+        acquisition = next(
+            child
+            for child in psutil.Process(line.process.pid).children()
+            if "inspector.camera.acquire" in child.cmdline() and "lane-2" in child.cmdline()
+        )
+        acquisition.suspend()
+        status = line.until(lambda status: status.lanes[1].camera.state == "lost")
+        assert ready(status)
+        acquisition.kill()
+        line.until(lambda status: all(lane.camera.state == "ready" for lane in status.lanes))
+    finally:
+        line.end()
 
 
 def test_a_recipe_that_is_damaged_while_the_line_runs_makes_it_reject_and_say_so(
