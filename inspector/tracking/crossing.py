@@ -6,6 +6,7 @@ at least one spacing apart: so cups are told apart by crossing time, and a lost 
 one needs no special care. Pure: no clock; times come with the frames.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,8 @@ _PARTIAL_SHARE = 0.6
 """Of a cup cut by the picture's edge only a part is seen, whose middle is up to half a diameter, so at
 most half a spacing, from the cup's own; and a little for noise."""
 _WHOLE_SHARE = 0.5
+_SAME_SHARE = 0.5
+"""Two sightings of one frame nearer than this part of a spacing are of one cup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +83,7 @@ class Crossing:
             raise ValueError("width, spacing and patience must be positive, the belt must move")
         self._width_px = width_px
         self._px_per_ns = belt_px_per_s / 1e9
+        self._spacing_px = spacing_px
         self._spacing_ns = spacing_px / abs(self._px_per_ns)
         self._in_view_ns = round((width_px + spacing_px) / 2 / abs(self._px_per_ns))
         self._patience_ns = patience_ns
@@ -97,7 +101,7 @@ class Crossing:
 
     def observe(self, frame: FrameInfo, cups: Sequence[Sighting]) -> list[Crossed]:
         """A frame shows these cups, in any order. Frames come in the order of their exposure."""
-        unmatched = [(self._crossing_ns(frame, sighting), sighting) for sighting in cups]
+        unmatched = [(self._crossing_ns(frame, one), one) for one in self._distinct(cups)]
         free = list(self._cups)
         # The closest pair first, so that no sighting takes the cup that another fits better.
         while pairs := [(self._apart(c, *s), c, s) for c in free for s in unmatched]:
@@ -118,6 +122,18 @@ class Crossing:
     def tick(self, now_ns: int) -> list[Crossed]:
         """Time passes without frames: cups in view are given up after ``patience_ns``."""
         return self._decided(now_ns - self._patience_ns)
+
+    def _distinct(self, cups: Sequence[Sighting]) -> list[Sighting]:
+        """One sighting a cup: no two cups stand nearer than half a spacing, whatever vision made of one.
+
+        Of two that are nearer, the whole one stays, else the one told first.
+        """
+        kept: list[Sighting] = []
+        for cup in sorted(cups, key=lambda cup: not cup.whole):
+            apart = (math.hypot(cup.x_px - one.x_px, cup.y_px - one.y_px) for one in kept)
+            if all(px >= _SAME_SHARE * self._spacing_px for px in apart):
+                kept.append(cup)
+        return kept
 
     def _crossing_ns(self, frame: FrameInfo, sighting: Sighting) -> int:
         to_go_px = self._width_px / 2 - sighting.x_px

@@ -78,7 +78,15 @@ def find_cups(
         for circle in circles
         if (outline := _measured(probability, circle, across, down)) is not None
     ]
-    return tuple(sorted(outlines, key=lambda cup: (cup.whole, cup.seen), reverse=True))
+    apart: list[CupOutline] = []
+    for cup in sorted(outlines, key=lambda cup: (cup.whole, cup.seen), reverse=True):
+        # Cups stand beside each other: a circle whose middle is inside another is that cup seen again.
+        if all(
+            np.hypot(cup.x - other.x, cup.y - other.y) >= max(cup.radius, other.radius)
+            for other in apart
+        ):
+            apart.append(cup)
+    return tuple(apart)
 
 
 def _contour(probability: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,6 +91,21 @@ def test_a_cup_missed_in_one_frame_is_still_one_cup() -> None:
     assert len(watch(9000, frames, 3_000 * MS)) == 1
 
 
+@pytest.mark.parametrize("beside_px", [0.0, 160.0, 600.0])
+@pytest.mark.parametrize("in_frame", range(1, 10))
+def test_a_cup_that_vision_sees_twice_in_one_frame_is_still_one_part(
+    in_frame: int, beside_px: float
+) -> None:
+    frames = belt(9000, [300 * MS], [50 * MS * n for n in range(12)])
+    frame, sightings = frames[in_frame]
+    doubled = [Sighting(s.x_px + beside_px, s.y_px, whole=False) for s in sightings]
+    # Vision tells the larger arc first.
+    frames[in_frame] = (frame, [*sightings, *doubled])
+    (crossed,) = watch(9000, frames, 1000 * MS)
+    assert crossed.frame is not None
+    assert abs(crossed.at_ns - 300 * MS) < 5 * MS
+
+
 def test_two_cups_partly_in_the_picture_are_two() -> None:
     speed, crossings = 9000.0, [500 * MS, 500 * MS + round(2000 / 9000 * 1e9)]
     frames = belt(speed, crossings, [i * 50 * MS for i in range(40)])

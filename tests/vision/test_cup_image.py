@@ -127,3 +127,12 @@ def test_a_type_without_reference_is_cut_out_as_it_lies() -> None:
     assert isinstance(cup, CupImage)
     assert cup.orientation is None
     assert cup.to_frame[0, 1] == 0.0
+
+
+@pytest.mark.parametrize("seed", [105, 111])
+def test_a_cup_near_the_edge_is_one_cup_though_its_mask_has_a_second_arc(seed: int) -> None:
+    frame, belt = draw_cup("type-01", seed).frame, empty_belt(8)
+    belt[:, :-680] = frame[:, 680:]
+    cups = locate(belt, "RGB8", segment())
+    assert len(cups) == 1
+    assert cups[0].x == pytest.approx(1440 - 680, abs=60)

@@ -70,3 +70,10 @@ def test_touching_cups_are_told_apart() -> None:
     assert [cup.whole for cup in cups] == [True, True, False]
     assert sorted(round(cup.x / 100) for cup in cups) == [6, 16, 27]
     assert all(is_at(cup, cup.x, 930.0, 540.0, within=6.0) for cup in cups)
+
+
+def test_a_rim_that_the_network_draws_double_is_one_cup() -> None:
+    cup = belt_with((1440.0, 930.0, 640.0))
+    shifted = belt_with((1500.0, 930.0, 640.0))
+    cups = find_cups(np.maximum(cup, shifted), (2880, 1860))
+    assert len(cups) == 1
