@@ -185,6 +185,10 @@ class Lane:
             self._do(self._tracker.watched(self._crossing.settled_ns, now_ns), now_ns)
 
     def _number(self, crossed: Iterable[Crossed], now_ns: int) -> None:
+        assert self._crossing is not None
+        if self._crossing.phantoms:
+            self.books.dropped("cup_phantom", self._crossing.phantoms)
+            self._crossing.phantoms = 0
         for cup in crossed:
             self._counted += 1
             self._do(self._tracker.crossing(self._session, self._counted, cup, now_ns), now_ns)

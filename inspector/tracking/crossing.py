@@ -16,6 +16,8 @@ _PARTIAL_SHARE = 0.6
 """Of a cup cut by the picture's edge only a part is seen, whose middle is up to half a diameter, so at
 most half a spacing, from the cup's own; and a little for noise."""
 _WHOLE_SHARE = 0.5
+_PHANTOM_SIGHTINGS = 2
+"""A cup that crosses is seen in more frames than this, unless most of them are lost."""
 _SAME_SHARE = 0.5
 """Two sightings of one frame nearer than this part of a spacing are of one cup."""
 
@@ -61,6 +63,7 @@ class _Cup:
     frame: FrameInfo | None = None
     sighting: Sighting | None = None
     told: bool = False
+    sightings: int = 0
 
 
 class Crossing:
@@ -89,6 +92,8 @@ class Crossing:
         self._patience_ns = patience_ns
         self._cups: list[_Cup] = []
         self._exposed_ns: int | None = None
+        self.phantoms = 0
+        """Cups thrown away because they were another's second circle: to be counted by the caller."""
 
     @property
     def settled_ns(self) -> int | None:
@@ -148,6 +153,7 @@ class Crossing:
     def _improve(self, cup: _Cup, frame: FrameInfo, at_ns: int, sighting: Sighting) -> None:
         """Keep the better frame: a whole cup before a partial one, then the nearer to the centre."""
         off_px = abs(sighting.x_px - self._width_px / 2)
+        cup.sightings += 1
         if cup.told or (cup.frame is not None and not sighting.whole):
             return
         if off_px < cup.off_px or (sighting.whole and cup.frame is None):
@@ -164,6 +170,9 @@ class Crossing:
             if exposed_ns < self._settled_at(cup):
                 break
             cup.told = True
+            if cup.frame is None and self._is_of_another(cup):
+                self.phantoms += 1
+                continue
             x_px, y_px = (
                 (None, None)
                 if cup.sighting is None
@@ -180,6 +189,17 @@ class Crossing:
             if not cup.told or exposed_ns < cup.at_ns + self._in_view_ns + self._spacing_ns
         ]
         return crossed
+
+    def _is_of_another(self, cup: _Cup) -> bool:
+        """A cup hardly ever seen, never whole, and nearer than any cup can stand to one that was whole.
+
+        Vision now and then makes a second, cut circle of one cup's rim. It is no part of its own: a part
+        made of it would reject its neighbour as too close.
+        """
+        return cup.sightings <= _PHANTOM_SIGHTINGS and any(
+            other.frame is not None and abs(other.at_ns - cup.at_ns) < self._spacing_ns
+            for other in self._cups
+        )
 
     def _settled_at(self, cup: _Cup) -> int:
         """From this exposure on the cup is further from the centre than in its best frame."""

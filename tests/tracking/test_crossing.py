@@ -106,6 +106,20 @@ def test_a_cup_that_vision_sees_twice_in_one_frame_is_still_one_part(
     assert abs(crossed.at_ns - 300 * MS) < 5 * MS
 
 
+@pytest.mark.parametrize("beside_px", [-1310.0, 1310.0])
+@pytest.mark.parametrize("in_frame", range(4, 9))
+def test_a_phantom_nearer_than_cups_can_stand_is_no_part(in_frame: int, beside_px: float) -> None:
+    frames = belt(9000, [300 * MS], [50 * MS * n for n in range(12)])
+    frame, sightings = frames[in_frame]
+    phantom = [Sighting(s.x_px + beside_px, s.y_px, whole=False) for s in sightings]
+    frames[in_frame] = (frame, [*sightings, *phantom])
+    crossing = Crossing(WIDTH, 9000, SPACING, PATIENCE_NS)
+    told = [crossed for frame, seen in frames for crossed in crossing.observe(frame, seen)]
+    told += crossing.tick(2000 * MS)
+    assert [crossed.frame is not None for crossed in told] == [True]
+    assert crossing.phantoms == 1
+
+
 def test_two_cups_partly_in_the_picture_are_two() -> None:
     speed, crossings = 9000.0, [500 * MS, 500 * MS + round(2000 / 9000 * 1e9)]
     frames = belt(speed, crossings, [i * 50 * MS for i in range(40)])
