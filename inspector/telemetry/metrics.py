@@ -23,8 +23,8 @@ PARTS = Counter(
 )
 STAGE_SECONDS = Histogram(
     "inspector_stage_seconds",
-    "Time one part spends in a stage (transfer, queue, demosaic, background, orientation, warp, "
-    "detector, decision, command, total)",
+    "Time one part spends in a stage (queue, reduce, segment, outline, demosaic, rim, orientation, "
+    "warp, unroll, detector, decision, command, total)",
     ["lane", "stage"],
     buckets=_LATENCY_BUCKETS_S,
 )
