@@ -82,7 +82,7 @@ def run_demo(options: DemoOptions) -> int:
     with console.status("building the simulated camera and converting the teacher, once …"):
         producer = producer_path()
         recipe = load_recipe(RECIPE, MODELS)
-        teacher_path(recipe.teacher, recipe.manifest.teacher.sha256)
+        teacher_path(recipe.teacher, MODELS, recipe.manifest.teacher.sha256)
     with (
         create_rig(belt_px_per_s=BELT_PX_PER_S) as rig,
         tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as run_directory,

@@ -225,7 +225,7 @@ def evaluate_command(
 
 def _bank_result(recipe: Recipe, clean: NDArray[np.uint8], pictures: list[Seen]) -> Evaluation:
     """The same pictures judged by a memory bank on the same teacher, calibrated the same way."""
-    teacher = load_teacher(recipe.teacher)
+    teacher = load_teacher(recipe.teacher, recipe.models)
     training, held_out = chosen(len(clean), recipe.manifest.calibration.training_images, seed=0)
     views = network_views(clean, recipe.teacher)
     memory = MemoryBank(features(teacher, views[training]))

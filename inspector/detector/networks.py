@@ -1,23 +1,39 @@
-"""Teacher and student: the same vision transformer, one frozen and wide, one small and learning (§4.1).
+"""Teacher and student: vision transformers cut off after a middle block (§4.1, Table 1).
 
-The student has the teacher's patches and depth but a quarter of its arithmetic; its last layer projects
-its tokens to the teacher's channels. Both outputs are normalised over their channels: with the raw
-tokens the cosine loss (Eq. 4) leaves their length free, and the squared error of Eq. 1 then measures
-mostly that. Normalised, Eq. 1 *is* the negative cosine distance: -0.5/L·Σ(Fs-Ft)² = cos(Fs, Ft) - 1.
+The published student is the teacher's twin; here it may also be narrower, its last layer then leads to the
+teacher's channels. By default both outputs are normalised over their channels: with the raw tokens the
+cosine loss (Eq. 4) leaves their length free, and the squared error of Eq. 1 then measures mostly that.
+Normalised, Eq. 1 *is* the negative cosine distance: -0.5/L·Σ(Fs-Ft)² = cos(Fs, Ft) - 1.
 """
 
-import math
+import copy
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
-from torch.nn import functional
 
-from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD, NORM_EPSILON
-from inspector.recipe.teacher import PATCH, Teacher, teacher_weights
-from inspector.recipe.weights import source
+from inspector.core.errors import EngineError
+from inspector.detector.from_timm import (
+    VisionTransformer,
+    VisionTransformerDistilled,
+    foreign_weights,
+    plain,
+    plain_name,
+    timm_weights,
+)
+from inspector.recipe.graph import (
+    IMAGE_MEAN,
+    IMAGE_STD,
+    NORM_EPSILON,
+    OutputNorm,
+    write_transformer,
+)
+from inspector.recipe.sources import source
+from inspector.recipe.teacher import Teacher, fitted, graph_name, teacher_path, teacher_weights
+from inspector.recipe.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +48,8 @@ class Architecture:
         heads: attention heads, dividing ``width``.
         patch: side of a patch in pixels.
         outputs: channels of the feature map; a linear layer leads there from ``width``, None for none.
-        class_token: one token beside those of the patches, as pretrained networks have.
+        prefix_tokens: tokens beside those of the patches: 1 class, 2 class and distillation.
+        output_norm: what is done to each position of the feature map last.
     """
 
     rows: int = 280
@@ -40,9 +57,10 @@ class Architecture:
     width: int = 192
     depth: int = 4
     heads: int = 3
-    patch: int = PATCH
+    patch: int = 14
     outputs: int | None = 384
-    class_token: bool = False
+    prefix_tokens: int = 0
+    output_norm: OutputNorm = "plain"
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -50,33 +68,7 @@ class Architecture:
         return self.rows // self.patch, self.columns // self.patch
 
 
-class Block(nn.Module):
-    """Attention, then a two-layer perceptron, each added to its normalised input."""
-
-    def __init__(self, width: int, heads: int) -> None:
-        super().__init__()
-        self.heads = heads
-        self.norm1 = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.attn = nn.ModuleDict(
-            {"qkv": nn.Linear(width, 3 * width), "proj": nn.Linear(width, width)}
-        )
-        self.norm2 = nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.mlp = nn.ModuleDict(
-            {"fc1": nn.Linear(width, 4 * width), "fc2": nn.Linear(4 * width, width)}
-        )
-
-    def forward(self, x: Tensor) -> Tensor:
-        """B×T×C to B×T×C."""
-        batch, tokens, width = x.shape
-        qkv = self.attn["qkv"](self.norm1(x))
-        query, key, value = qkv.view(batch, tokens, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = functional.scaled_dot_product_attention(query, key, value)
-        x = x + self.attn["proj"](mixed.transpose(1, 2).reshape(batch, tokens, width))
-        inner = functional.gelu(self.mlp["fc1"](self.norm2(x)))
-        return torch.add(x, self.mlp["fc2"](inner))
-
-
-class VisionTransformer(nn.Module):
+class FeatureNetwork(nn.Module):
     """Pictures to feature maps."""
 
     mean: Tensor
@@ -85,63 +77,173 @@ class VisionTransformer(nn.Module):
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         shape = architecture
-        extra = 1 if shape.class_token else 0
         self.architecture = shape
-        self.patch_embed = nn.Conv2d(3, shape.width, shape.patch, stride=shape.patch)
-        self.cls_token = nn.Parameter(torch.zeros(1, shape.width)) if shape.class_token else None
-        self.pos_embed = nn.Parameter(torch.empty(math.prod(shape.grid) + extra, shape.width))
-        self.blocks = nn.ModuleList(Block(shape.width, shape.heads) for _ in range(shape.depth))
+        build = VisionTransformerDistilled if shape.prefix_tokens == 2 else VisionTransformer
+        self.transformer = build(
+            img_size=(shape.rows, shape.columns),
+            patch_size=shape.patch,
+            embed_dim=shape.width,
+            depth=shape.depth,
+            num_heads=shape.heads,
+            class_token=shape.prefix_tokens > 0,
+            global_pool="token" if shape.prefix_tokens else "",
+            num_classes=0,
+            final_norm=shape.outputs is not None or shape.output_norm == "final",
+        )
+        # Taken out, so that noise can be added between the embedding and the rest.
+        self.patch_embed = self.transformer.patch_embed
+        self.transformer.patch_embed = nn.Identity()
+        self.head: nn.Module = nn.Identity()
+        self.head_norm: nn.Module = nn.Identity()
         if shape.outputs is not None:
-            self.norm = nn.LayerNorm(shape.width, eps=NORM_EPSILON)
             self.head = nn.Linear(shape.width, shape.outputs)
+            nn.init.trunc_normal_(self.head.weight, std=0.02)
+            nn.init.zeros_(self.head.bias)
+        if shape.output_norm == "plain":
+            channels = shape.outputs or shape.width
+            self.head_norm = nn.LayerNorm(channels, NORM_EPSILON, elementwise_affine=False)
+        elif shape.output_norm == "final" and shape.outputs is not None:
+            self.head_norm = nn.LayerNorm(shape.outputs, NORM_EPSILON)
         self.register_buffer("mean", 255 * torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
-        for module in self.modules():
-            if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
-                nn.init.zeros_(module.bias)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """B×R×K×3 (RGB, uint8 or float, 0 … 255) to B×C×h×w float32, normalised over C."""
-        x = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
-        x = self.patch_embed(x).flatten(2).transpose(1, 2)
-        if self.cls_token is not None:
-            x = torch.cat([self.cls_token.expand(len(x), 1, -1), x], dim=1)
-        x = x + self.pos_embed
-        for block in self.blocks:
-            x = block(x)
-        if self.cls_token is not None:
-            x = x[:, 1:]
-        if self.architecture.outputs is not None:
-            x = self.head(self.norm(x))
-        x = functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
-        return x.transpose(1, 2).reshape(len(x), -1, *self.architecture.grid)
+    def embed(self, images: Tensor) -> Tensor:
+        """B×R×K×3 (RGB, uint8 or float, 0 … 255) to the patch embedding B×N×C, without positions."""
+        pixels = (images.permute(0, 3, 1, 2).float() - self.mean) / self.std
+        embedding: Tensor = self.patch_embed(pixels)
+        return embedding
+
+    def forward(self, images: Tensor, offset: Tensor | None = None) -> Tensor:
+        """Pictures to feature maps.
+
+        Args:
+            images: B×R×K×3, RGB, uint8 or float, 0 … 255.
+            offset: B×N×C, added to the patch embedding: latent or transfer noise (§4.3).
+
+        Returns:
+            B×C×h×w float32.
+        """
+        tokens = self.embed(images)
+        if offset is not None:
+            tokens = tokens + offset
+        tokens = self.transformer.forward_features(tokens)  # extra tokens, positions, blocks, norm
+        tokens = tokens[:, self.architecture.prefix_tokens :]
+        tokens = self.head_norm(self.head(tokens))
+        features: Tensor = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.architecture.grid)
+        return features
 
 
-def load_teacher(teacher: Teacher) -> VisionTransformer:
+def load_teacher(teacher: Teacher, models: Path = Path("models")) -> FeatureNetwork:
     """The frozen teacher in torch, from the same weights as its ONNX graph.
 
+    Args:
+        teacher: which one.
+        models: folder of the committed networks.
+
     Raises:
-        EngineError: its package is not installed; the message holds the pip command.
+        EngineError: its weights cannot be had, or are others; the message names the remedy.
     """
-    origin = source(teacher.name)
-    network = VisionTransformer(
+    known = source(teacher.name)
+    network = FeatureNetwork(
         Architecture(
             rows=teacher.rows,
             columns=teacher.columns,
-            width=origin.width,
+            width=known.width,
             depth=teacher.depth,
-            heads=origin.heads,
+            heads=known.heads,
+            patch=known.patch,
             outputs=None,
-            class_token=True,
+            prefix_tokens=known.prefix_tokens,
+            output_norm=teacher.output_norm,
         )
     )
-    weights = teacher_weights(teacher)
-    network.load_state_dict({name: torch.tensor(value) for name, value in weights.items()})
+    offline = known.origin is not None
+    try:
+        if offline:
+            _assign(network, teacher_weights(teacher, models))
+        else:
+            _assign(network, fitted(timm_weights(teacher), teacher))
+    except (KeyError, ValueError) as error:
+        raise foreign_weights(teacher) from error
     return network.eval().requires_grad_(requires_grad=False)
 
 
+def perturbed_copy(teacher: FeatureNetwork, strength: float, seed: int) -> FeatureNetwork:
+    """A student that starts as its teacher, out of tune: w += strength·std(w)·noise in each tensor.
+
+    Args:
+        teacher: the frozen teacher.
+        strength: 0 copies exactly; 0.5 spares most of the training.
+        seed: of the noise.
+
+    Returns:
+        A network that learns; the teacher stays as it is.
+    """
+    student = copy.deepcopy(teacher).requires_grad_().train()
+    random = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for weight in student.parameters():
+            noise = torch.randn(weight.shape, generator=random).to(weight)
+            weight.add_(noise, alpha=strength * float(weight.std()))
+    return student
+
+
 def plain_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:
-    """A network's parameters as arrays, e.g. for ``inspector.recipe.graph.write_transformer``."""
-    return {name: value.detach().cpu().numpy() for name, value in network.state_dict().items()}
+    """A network's parameters as float32 arrays, named as ``inspector.recipe.graph`` does.
+
+    Takes timm's own transformers as well: layer scales are multiplied into the matrices they follow.
+    """
+    return plain(network.state_dict())
+
+
+def write_graph(network: FeatureNetwork, path: Path) -> None:
+    """Write the ONNX graph that computes what the network computes.
+
+    Raises:
+        EngineError: the file cannot be written.
+    """
+    shape = network.architecture
+    size = (shape.rows, shape.columns)
+    try:
+        write_transformer(plain_weights(network), shape.heads, size, path, shape.output_norm)
+    except OSError as error:
+        raise EngineError(
+            f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"
+        ) from error
+
+
+def export_teacher(teacher: Teacher, network: FeatureNetwork, models: Path) -> Path:
+    """The teacher's graph for the line; timm's is written into the models folder.
+
+    Args:
+        teacher: which one.
+        network: what :func:`load_teacher` made of it.
+        models: folder of the networks.
+
+    Returns:
+        The graph's file, as ``inspector.recipe.teacher_path`` finds it.
+
+    Raises:
+        EngineError: the graph cannot be made or written.
+    """
+    if source(teacher.name).origin is None:
+        write_graph(network, models / graph_name(teacher))
+    return teacher_path(teacher, models)
+
+
+def _assign(network: FeatureNetwork, weights: Weights) -> None:
+    """Give a network all of its parameters.
+
+    Raises:
+        KeyError: one is missing.
+        ValueError: one has another shape.
+    """
+    shapes = {name: value.shape for name, value in plain_weights(network).items()}
+    if any(weights[name].shape != shape for name, shape in shapes.items()):
+        raise ValueError("a parameter has another shape")
+    network.load_state_dict(
+        {
+            name: torch.tensor(weights[plain_name(name)]).reshape(value.shape)
+            for name, value in network.state_dict().items()
+        }
+    )

@@ -24,14 +24,14 @@ from inspector.detector.calibrating import (
 from inspector.detector.loss import distance_map
 from inspector.detector.networks import (
     Architecture,
-    VisionTransformer,
+    FeatureNetwork,
+    export_teacher,
     load_teacher,
-    plain_weights,
+    write_graph,
 )
 from inspector.detector.preparation import ORIENTATION, chosen
 from inspector.detector.training import TrainingPlan, train
-from inspector.recipe import Recipe, Teacher, load_recipe, network_view, teacher_path, write_recipe
-from inspector.recipe.graph import write_transformer
+from inspector.recipe import Recipe, Teacher, load_recipe, network_view, write_recipe
 from inspector.recipe.manifest import (
     NAME,
     BandEntry,
@@ -89,14 +89,14 @@ class Lesson:
             )
 
 
-def features(network: VisionTransformer, images: NDArray[np.uint8]) -> Tensor:
+def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
     """Feature maps of n×R×K×3 uint8 pictures in the network's size, n×C×h×w."""
     with torch.inference_mode():
         return torch.cat([network(part) for part in torch.split(torch.from_numpy(images), 8)])
 
 
 def distances(
-    student: VisionTransformer, teacher: VisionTransformer, images: NDArray[np.uint8]
+    student: FeatureNetwork, teacher: FeatureNetwork, images: NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Eq. 1 in float32 torch: n×R×K×3 uint8 pictures in the networks' size to n×h×w."""
     maps = distance_map(features(student, images), features(teacher, images))
@@ -134,12 +134,12 @@ def teach(
         The recipe as read back from disk, and what its threshold promises.
 
     Raises:
-        RecipeError: the pictures are too few, or a file cannot be written.
-        EngineError: the teacher is not installed.
+        RecipeError: the pictures are too few, or a file of the recipe cannot be written.
+        EngineError: the teacher's weights cannot be had, or a graph cannot be written.
     """
     training, held_out = chosen(len(images), lesson.training_images, lesson.plan.seed)
     views = network_views(images, lesson.teacher)
-    teacher = load_teacher(lesson.teacher)
+    teacher = load_teacher(lesson.teacher, models)
     student = train(views[training], teacher, lesson.architecture, lesson.plan, checkpoint, on_step)
     scale = scale_of(lesson.view)(distances(student, teacher, views[training]))
     clean = distances(student, teacher, views[held_out])
@@ -151,14 +151,7 @@ def teach(
         ) from error
     golden = [held_out[index] for index in _golden(clean, calibration)]
     graph = models / f"{lesson.name}-student.onnx"
-    try:
-        weights = plain_weights(student)
-        size = (lesson.architecture.rows, lesson.architecture.columns)
-        write_transformer(weights, lesson.architecture.heads, size, graph)
-    except OSError as error:
-        raise RecipeError(
-            f"cannot write {graph}: {error.strerror}", "make room, or choose another models folder"
-        ) from error
+    write_graph(student, graph)
 
     files = {f"golden/{n}.png": picture_bytes(images[i]) for n, i in enumerate(golden, 1)}
     golden_pictures = tuple(_entry(name, content) for name, content in files.items())
@@ -180,7 +173,7 @@ def teach(
             rows=lesson.teacher.rows,
             columns=lesson.teacher.columns,
             depth=lesson.teacher.depth,
-            sha256=file_sha256(teacher_path(lesson.teacher)),
+            sha256=file_sha256(export_teacher(lesson.teacher, teacher, models)),
         ),
         student=FileEntry(file=graph.name, sha256=file_sha256(graph)),
         orientation=entry(ORIENTATION) if orientation is not None else None,

@@ -15,7 +15,7 @@ from torch import Tensor
 from inspector.core.errors import RecipeError
 from inspector.detector.corruption import STRATEGIES
 from inspector.detector.loss import cosine_distance, hard_feature_loss
-from inspector.detector.networks import Architecture, VisionTransformer
+from inspector.detector.networks import Architecture, FeatureNetwork
 from inspector.recipe.files import write_atomically
 
 
@@ -57,12 +57,12 @@ CHECKPOINT_EVERY = 200
 
 def train(
     images: NDArray[np.uint8],
-    teacher: VisionTransformer,
+    teacher: FeatureNetwork,
     architecture: Architecture,
     plan: TrainingPlan,
     checkpoint: Path | None = None,
     on_step: Callable[[int, float], None] = lambda _step, _loss: None,
-) -> VisionTransformer:
+) -> FeatureNetwork:
     """Train a student on clean pictures.
 
     Args:
@@ -80,7 +80,7 @@ def train(
         RecipeError: the checkpoint belongs to another plan or is damaged.
     """
     torch.manual_seed(plan.seed)
-    student = VisionTransformer(architecture)
+    student = FeatureNetwork(architecture)
     optimiser = torch.optim.Adam(student.parameters(), lr=plan.learning_rate)
     done = _resume(checkpoint, student, optimiser, plan) if checkpoint is not None else 0
     student.train()
@@ -125,7 +125,7 @@ def _views(
 
 def _save(
     path: Path,
-    student: VisionTransformer,
+    student: FeatureNetwork,
     optimiser: torch.optim.Adam,
     plan: TrainingPlan,
     step: int,
@@ -138,7 +138,7 @@ def _save(
 
 
 def _resume(
-    path: Path, student: VisionTransformer, optimiser: torch.optim.Adam, plan: TrainingPlan
+    path: Path, student: FeatureNetwork, optimiser: torch.optim.Adam, plan: TrainingPlan
 ) -> int:
     """Load a checkpoint where there is one; returns the steps it has behind it."""
     if not path.exists():

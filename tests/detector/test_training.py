@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from inspector.core.errors import RecipeError
 from inspector.detector import training
 from inspector.detector.loss import distance_map
-from inspector.detector.networks import Architecture, VisionTransformer
+from inspector.detector.networks import Architecture, FeatureNetwork
 from inspector.detector.training import TrainingPlan, train
 
 SMALL = Architecture(rows=56, columns=56, width=24, depth=2, heads=3, outputs=32)
@@ -29,9 +29,9 @@ def _one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def teacher() -> VisionTransformer:
+def teacher() -> FeatureNetwork:
     torch.manual_seed(9)
-    return VisionTransformer(SMALL).eval().requires_grad_(requires_grad=False)
+    return FeatureNetwork(SMALL).eval().requires_grad_(requires_grad=False)
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +45,7 @@ def images() -> NDArray[np.uint8]:
 
 
 def test_the_loss_falls_and_a_blot_then_stands_out(
-    teacher: VisionTransformer, images: NDArray[np.uint8]
+    teacher: FeatureNetwork, images: NDArray[np.uint8]
 ) -> None:
     losses: list[float] = []
     student = train(images, teacher, SMALL, PLAN, on_step=lambda _, loss: losses.append(loss))
@@ -62,7 +62,7 @@ def test_the_loss_falls_and_a_blot_then_stands_out(
 
 
 def test_an_interrupted_training_goes_on_to_the_same_student(
-    teacher: VisionTransformer,
+    teacher: FeatureNetwork,
     images: NDArray[np.uint8],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -92,7 +92,7 @@ def test_every_epoch_sees_every_picture_once() -> None:
 
 
 def test_a_checkpoint_of_another_plan_is_refused(
-    teacher: VisionTransformer,
+    teacher: FeatureNetwork,
     images: NDArray[np.uint8],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -106,7 +106,7 @@ def test_a_checkpoint_of_another_plan_is_refused(
 
 @pytest.mark.parametrize("damage", ["cut", "foreign"])
 def test_a_damaged_checkpoint_is_refused(
-    teacher: VisionTransformer, images: NDArray[np.uint8], tmp_path: Path, damage: str
+    teacher: FeatureNetwork, images: NDArray[np.uint8], tmp_path: Path, damage: str
 ) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     if damage == "cut":
