@@ -15,13 +15,15 @@ def cosine_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return 1 - functional.cosine_similarity(student, teacher, dim=1)
 
 
-def hard_feature_loss(distance: Tensor, p_hard: float) -> Tensor:
+def hard_feature_loss(distance: Tensor, p_hard: float, minable: Tensor | None = None) -> Tensor:
     """Eq. 5, 6: the mean of the distances that are at least as large as their ``p_hard`` quantile.
 
     Args:
         distance: any shape.
         p_hard: share that is left out, 0 (the mean of all) to 1 (the largest alone).
+        minable: bool of the same shape with at least one True; the others are as if they were not
+            there. None for all.
     """
-    values = distance.flatten()
+    values = distance.flatten() if minable is None else distance[minable]
     kept = max(1, round(len(values) * (1 - p_hard)))
     return torch.topk(values, kept).values.mean()

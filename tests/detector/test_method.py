@@ -1,10 +1,13 @@
-"""The method beside the paper: distance, loss, views."""
+"""The method beside the paper: distance and loss."""
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from numpy.typing import NDArray
 
-from inspector.detector.corruption import STRATEGIES
 from inspector.detector.loss import cosine_distance, distance_map, hard_feature_loss
 from inspector.detector.networks import Architecture, FeatureNetwork
 
@@ -30,11 +33,45 @@ def test_with_normalised_outputs_equation_one_is_the_cosine_distance_of_equation
     assert torch.allclose(distance_map(one, other), -cosine_distance(one, other), atol=1e-3)
 
 
-def test_without_mining_the_loss_is_the_mean_and_with_it_the_hardest_positions() -> None:
-    distance = torch.arange(400.0).view(1, 20, 20)
-    assert float(hard_feature_loss(distance, 0.0)) == pytest.approx(199.5)
-    assert float(hard_feature_loss(distance, 0.99)) == pytest.approx((399 + 398 + 397 + 396) / 4)
-    assert float(hard_feature_loss(distance, 1.0)) == 399
+unhurried = settings(deadline=None)
+DISTANCES = arrays(
+    np.float32,
+    st.tuples(st.integers(1, 3), st.integers(1, 24), st.integers(1, 24)),
+    elements=st.floats(0, 2, width=32),
+)
+
+
+@unhurried
+@given(DISTANCES)
+def test_without_mining_the_loss_is_the_mean(distance: NDArray[np.float32]) -> None:
+    loss = float(hard_feature_loss(torch.from_numpy(distance), 0.0))
+    assert loss == pytest.approx(distance.mean(dtype=np.float64), abs=1e-5)
+
+
+@unhurried
+@given(DISTANCES)
+def test_with_mining_the_loss_is_the_mean_of_the_hardest_hundredth(
+    distance: NDArray[np.float32],
+) -> None:
+    hardest = np.sort(distance, axis=None)[-max(1, round(distance.size / 100)) :]
+    loss = float(hard_feature_loss(torch.from_numpy(distance), 0.99))
+    assert loss == pytest.approx(hardest.mean(dtype=np.float64), abs=1e-5)
+
+
+@unhurried
+@given(DISTANCES, st.floats(0, 1), st.data())
+def test_what_may_not_be_mined_is_as_if_it_were_not_there(
+    distance: NDArray[np.float32], p_hard: float, data: st.DataObject
+) -> None:
+    minable = data.draw(arrays(np.bool_, distance.shape))
+    minable.flat[data.draw(st.integers(0, distance.size - 1))] = True
+    everything = torch.from_numpy(distance).requires_grad_()
+    loss = hard_feature_loss(everything, p_hard, torch.from_numpy(minable))
+    alone = hard_feature_loss(torch.from_numpy(distance[minable]), p_hard)
+    assert float(loss.detach()) == pytest.approx(float(alone), abs=1e-6)
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert everything.grad is not None
+    assert not everything.grad[~torch.from_numpy(minable)].any()
 
 
 def test_mining_leaves_easy_positions_without_gradient() -> None:
@@ -42,16 +79,3 @@ def test_mining_leaves_easy_positions_without_gradient() -> None:
     hard_feature_loss(distance, 0.9).backward()  # type: ignore[no-untyped-call]
     assert distance.grad is not None
     assert torch.count_nonzero(distance.grad) == 10
-
-
-@pytest.mark.parametrize("name", STRATEGIES)
-def test_a_strategy_changes_what_both_see_and_repeats_under_its_seed(name: str) -> None:
-    pictures = torch.rand(2, 56, 56, 3) * 255
-    views = [STRATEGIES[name](pictures, np.random.default_rng(4)) for _ in range(2)]
-    (student, teacher), (again, _) = views
-    assert torch.equal(student, teacher)
-    assert torch.equal(student, again)
-    assert student.shape == pictures.shape
-    assert not torch.allclose(student, pictures)
-    assert float(student.min()) >= 0
-    assert float(student.max()) <= 255
