@@ -90,7 +90,7 @@ def teach_command(
     out: Annotated[Path, typer.Option(help="the recipe's folder")],
     models: Models = Path("models"),
     training: Annotated[int, typer.Option(min=1, help="pictures to train on")] = 84,
-    steps: Annotated[int, typer.Option(min=2, help="optimiser steps")] = _PLAN.steps,
+    steps: Annotated[int, typer.Option(min=2, help="optimiser steps")] = 1600,
     batch: Annotated[int, typer.Option(min=1, help="pictures a step")] = _PLAN.batch,
     view: View = "polar",
     false_rejects: Annotated[float, typer.Option(help="rate asked for")] = 0.01,
@@ -104,7 +104,9 @@ def teach_command(
         name=name,
         teacher=Teacher(rows=rows, columns=columns),
         architecture=Architecture(rows=rows, columns=columns),
-        plan=TrainingPlan(steps=steps, batch=batch, seed=seed, strategies=STRATEGIES[view]),
+        plan=TrainingPlan(
+            steps=steps, batch=batch, seed=seed, strategies=STRATEGIES[view], start="random"
+        ),
         view=VIEWS[view],
         score_share=SCORE_SHARES[view],
         training_images=training,

@@ -22,7 +22,7 @@ LESSON = Lesson(
     name="type-09",
     teacher=Teacher(rows=112, columns=112, depth=2),
     architecture=Architecture(rows=112, columns=112, width=48, depth=2, heads=3),
-    plan=TrainingPlan(steps=30, batch=2, learning_rate=1e-3),
+    plan=TrainingPlan(steps=30, batch=2, learning_rate=1e-3, start="random"),
     training_images=8,
     false_reject_rate=0.1,
 )
