@@ -29,7 +29,8 @@ def clean_files(folder: Path) -> list[Path]:
     """The clean pictures that a folder means; never a test picture.
 
     Args:
-        folder: of pictures; or a data set in MVTec AD's layout or its ``train``: then ``train/good``.
+        folder: of pictures; or a data set in MVTec AD's layout or its ``train``: then ``train/good``
+            alone, as in any folder the pictures in ``good`` alone where it has one.
 
     Raises:
         RecipeError: there are none, or the folder holds test pictures.

@@ -21,11 +21,13 @@ ROWS = (
     "Median: the middle of the defective and of the clean",
     "Best: defective and rejected (highest scores first)",
 )
-_TILE, _GAP, _LINE, _MARGIN = 230, 6, 20, 16
+_TILE, _GAP, _LINE, _MARGIN = 300, 6, 20, 16
 _CASES_ACROSS = 4
 _INK, _PAPER, _GREY, _RED, _GREEN = 40, 255, 150, (190, 30, 30), (20, 120, 40)
 _OUTLINE = (255, 0, 255)
 """A colour that neither JET nor a cup has."""
+_CLEARANCE = 4
+"""Pixels between a defect and its outline, which would hide a small one."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
@@ -136,7 +138,8 @@ def _tile(picture: Picture, mask: NDArray[np.bool_]) -> Picture:
     smaller = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     fitted = cv2.resize(picture, size, interpolation=smaller)
     marked = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
-    curves, _ = cv2.findContours(marked, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
+    around = cv2.dilate(marked, np.ones((2 * _CLEARANCE + 1,) * 2, np.uint8))
+    curves, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(fitted, curves, -1, _OUTLINE, 1)
     tile = np.full((_TILE + _GAP, _TILE + _GAP, 3), _PAPER, np.uint8)
     top, left = (_TILE - size[1]) // 2, (_TILE - size[0]) // 2

@@ -72,8 +72,8 @@ def pixels_of(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> int:
 def test_the_sheet_outlines_the_truth_and_shows_the_heat(tmp_path: Path) -> None:
     outlined = pixels_of(sheet(tmp_path / "a.png", ALL), (255, 0, 255))
     clean = pixels_of(sheet(tmp_path / "b.png", ALL[5:]), (255, 0, 255))
-    # A 20 px square, enlarged 230/90 times, round picture and heat of the seven defective cells.
-    assert outlined - clean == pytest.approx(7 * 2 * 4 * 20 * 230 / 90, rel=0.1)
+    # A 20 px square, enlarged 300/90 times and a little way off, in picture and heat of seven cells.
+    assert outlined - clean == pytest.approx(7 * 2 * 4 * (20 * 300 / 90 + 8), rel=0.1)
     hot = sheet(tmp_path / "c.png", [judged("crack", 9.0), judged("good", 0.1)]).astype(int)
     assert ((hot[..., 0] - hot[..., 2]) > 60).sum() > 2000
 
@@ -86,7 +86,7 @@ def test_rows_without_cases_say_so_and_take_no_room(tmp_path: Path) -> None:
 @pytest.mark.parametrize("size", [(90, 200), (200, 90), (500, 384)])
 def test_pictures_of_any_shape_fit(tmp_path: Path, size: tuple[int, int]) -> None:
     pictures = [judged("crack", 3.0, *size), judged("good", 0.1), judged("good", 2.0, *size)]
-    assert sheet(tmp_path / "a.png", pictures).shape[1] < 2000
+    assert sheet(tmp_path / "a.png", pictures).shape[1] < 2600
 
 
 def test_a_sheet_that_cannot_be_written_says_why(tmp_path: Path) -> None:
