@@ -15,23 +15,20 @@ from rich.table import Table
 from inspector.core.errors import InspectorError, RecipeError
 from inspector.decision import Promise
 from inspector.detector.calibrating import SCORE_SHARE, calibrate
-from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_frames
+from inspector.detector.datasets import Labelled, clean_files, labelled_files
+from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_cups
 from inspector.detector.memory_bank import MemoryBank
 from inspector.detector.networks import Architecture, load_teacher
-from inspector.detector.preparation import (
-    ORIENTATION,
-    chosen,
-    frame_files,
-    labelled_frames,
-    prepare_frames,
-    read_images,
-)
+from inspector.detector.pictures import picture_files, survey
+from inspector.detector.preparation import ORIENTATION, Prepared, chosen, prepare_frames
 from inspector.detector.recalibration import recalibrate
 from inspector.detector.teaching import Lesson, features, network_views, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
 from inspector.recipe import Recipe, Teacher, load_recipe
+from inspector.recipe.files import write_atomically
 from inspector.recipe.manifest import FileEntry, ViewEntry
+from inspector.recipe.recipe import picture_bytes
 from inspector.recipe.weights import file_sha256
 from inspector.vision import OrientationReference
 
@@ -72,15 +69,34 @@ def prepare_command(
 ) -> None:
     """Find, turn and cut out the cup of every clean frame."""
     segment = load_network(models / BACKGROUND).run
-    files = [path for folder in frames for path in frame_files(folder)]
+    files = [path for folder in frames for path in clean_files(folder)]
     with _progress() as progress:
-        task = progress.add_task("preparing", total=2 * len(files))
+        task = progress.add_task("preparing")
         prepared = prepare_frames(
-            files, out, segment, VIEWS[view], lambda n: progress.advance(task, n)
+            files,
+            segment,
+            VIEWS[view],
+            orientation="learn",
+            on_progress=lambda done, of: progress.update(task, completed=done, total=of),
         )
+    _write_views(prepared, out)
     for path, why in prepared.refused:
         console.print(f"left out {path}: {why}")
-    console.print(f"{len(prepared.images)} cup images in {out}")
+    for note in prepared.notes:
+        console.print(note)
+    console.print(f"{len(prepared.views)} cup images in {out}")
+
+
+def _write_views(prepared: Prepared, out: Path) -> None:
+    if prepared.orientation is not None:
+        write_atomically(out / ORIENTATION, prepared.orientation)
+    for number, view in enumerate(prepared.views):
+        write_atomically(out / "images" / f"{number:05d}.png", picture_bytes(view))
+
+
+def _views_in(folder: Path) -> NDArray[np.uint8]:
+    views = survey(picture_files(folder / "images"))
+    return np.stack([views.colour(path) for path in views.files])
 
 
 @app.command("teach")
@@ -130,7 +146,7 @@ def teach_command(
 
         recipe, promise = teach(
             lesson,
-            read_images(prepared / "images", VIEWS[view]),
+            _views_in(prepared),
             out,
             models,
             orientation=orientation.read_bytes(),
@@ -166,7 +182,7 @@ def calibrate_command(
     """Fit a recipe's thresholds anew, e.g. for another false-reject rate; the networks stay."""
     recipe = load_recipe(recipe_folder, models)
     detector = open_detector(recipe, threads)
-    views = read_images(prepared / "images", recipe.manifest.view)
+    views = _views_in(prepared)
     with _progress() as progress:
         task = progress.add_task("comparing", total=len(views))
 
@@ -204,20 +220,28 @@ def evaluate_command(
         console.print("this recipe says neither where a cup is nor which way it faces")
         raise typer.Exit(2)
     reference = OrientationReference.load(recipe.orientation)
-    labelled = list(labelled_frames(frames))
-    labelled += [("good", path, None) for folder in clean or () for path in frame_files(folder)]
+    labelled = labelled_files(frames)
+    labelled += [
+        Labelled("good", path, None) for folder in clean or () for path in picture_files(folder)
+    ]
     with _progress() as progress:
         segment = load_network(recipe.background).run
-        tracked = progress.track(labelled, description="looking")
-        pictures = list(seen_frames(tracked, segment, reference, recipe.manifest.view))
+        task = progress.add_task("looking")
+        pictures = list(
+            seen_cups(
+                labelled,
+                segment,
+                reference,
+                recipe.manifest.view,
+                lambda done, of: progress.update(task, completed=done, total=of),
+            )
+        )
     results = {
         "student": evaluate(recipe.calibration, recipe.manifest.view, pictures, detector.distances)
     }
     if bank is not None:
         torch.set_num_threads(threads)
-        results["memory bank"] = _bank_result(
-            recipe, read_images(bank / "images", recipe.manifest.view), pictures
-        )
+        results["memory bank"] = _bank_result(recipe, _views_in(bank), pictures)
     for title, result in results.items():
         console.print(_table(f"{recipe.label}, {title}", result))
     if json_file is not None:
@@ -249,7 +273,7 @@ def _table(title: str, result: Evaluation) -> Table:
         share = f"{counts.rejected} ({counts.rejected / counts.images:.0%})"
         table.add_row(kind, str(counts.images), share, str(counts.refused))
     table.caption = (
-        f"image AUROC {result.image_auroc:.3f}, pixel AUROC {result.pixel_auroc:.3f}, "
+        f"image AUROC {result.figures.image_auroc:.3f}, pixel AUROC {result.figures.pixel_auroc:.3f}, "
         f"detected {result.detection_rate:.1%}, false rejects {result.false_reject_rate:.1%}"
     )
     return table

@@ -1,20 +1,21 @@
-"""Clean frames as a camera saved them → cup images to teach from, by the line's own way of seeing."""
+"""Clean pictures → views to teach from, by the line's own way of seeing."""
 
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import io
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
-from inspector.recipe.files import write_atomically
+from inspector.detector.pictures import PictureSet, check_alike, survey
 from inspector.recipe.manifest import ViewEntry
-from inspector.recipe.recipe import picture_bytes
 from inspector.vision import (
     RIM_PX,
+    CupOutline,
+    OrientationReference,
     Refusal,
     Segment,
     centred_view,
@@ -22,128 +23,125 @@ from inspector.vision import (
     locate,
     prepare,
     unwrapped,
+    whole,
 )
 
 PIXEL_FORMAT = "BayerRG8"
 ORIENTATION = "orientation.npz"
-_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff"}
+FEWEST_CLEAN = 2
+"""One picture to learn from and one to set the threshold by."""
+
+OnProgress = Callable[[int, int], None]
+"""Steps done, and of how many."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Prepared:
-    """What became of a folder of frames.
+    """What became of a set of clean pictures.
 
     Attributes:
-        images: cup images written.
-        refused: frames that show no whole cup or no readable angle, with the reason in words.
+        views: n×R×K×3 uint8 RGB.
+        files: where each view came from.
+        refused: pictures that show no whole cup or no readable angle, with the reason in words.
+        orientation: content of the orientation reference learned from them, None if none was.
+        notes: what a person should know before relying on them, a sentence each.
     """
 
-    images: tuple[Path, ...]
+    views: NDArray[np.uint8]
+    files: tuple[Path, ...]
     refused: tuple[tuple[Path, str], ...]
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """The pictures below a folder, by name.
-
-    Raises:
-        RecipeError: there are none.
-    """
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES)
-    if not files:
-        raise RecipeError(
-            f"there are no pictures in {folder}", "give a folder of .png, .jpg or .tif frames"
-        )
-    return files
-
-
-def read_frame(path: Path) -> NDArray[np.uint8]:
-    """A saved frame as the camera's mosaic, H×W uint8 BayerRG8.
-
-    A picture saved in colour is sampled back: demosaicing keeps the measured samples, so this is
-    exactly the raw frame where the file lost nothing, and the networks learn from what the line will
-    show them and not from something smoother. A grey picture is taken for a raw mosaic.
-
-    Raises:
-        RecipeError: the file is no 8-bit picture, or damaged.
-    """
-    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION)
-    if picture is None or picture.dtype != np.uint8:
-        raise RecipeError(f"{path} is not an 8-bit picture", "save the frame anew, or remove it")
-    if picture.ndim == 2:
-        return np.asarray(picture, np.uint8)
-    blue, green, red = 0, 1, 2
-    mosaic = np.ascontiguousarray(picture[..., green])
-    mosaic[0::2, 0::2] = picture[0::2, 0::2, red]
-    mosaic[1::2, 1::2] = picture[1::2, 1::2, blue]
-    return mosaic
+    orientation: bytes | None
+    notes: tuple[str, ...]
 
 
 def prepare_frames(
-    frames: Sequence[Path],
-    out: Path,
+    files: Sequence[Path],
     segment: Segment,
     view: ViewEntry,
-    on_frame: Callable[[int], None] = lambda _count: None,
+    *,
+    orientation: Literal["learn"] | OrientationReference | None,
+    on_progress: OnProgress = lambda _done, _of: None,
 ) -> Prepared:
-    """Learn what upright is from clean frames and write every frame's cup image.
-
-    Writes ``out/images/NUMBER.png`` and ``out/orientation.npz``.
+    """Clean camera frames of one cup type → views of their cups, as the line will see them.
 
     Args:
-        frames: files of clean frames of one cup type, at different angles.
-        out: folder to write to.
+        files: frames, for ``learn`` at different angles.
         segment: the background network.
-        view: what the networks are to compare.
-        on_frame: called with 1 after each frame of each of the two passes.
+        view: upright or polar.
+        orientation: ``learn`` what upright is from these frames, turn the cups by a reference that is
+            there, or leave them as they lie.
+        on_progress: called after every picture of each of the three passes.
 
     Raises:
-        RecipeError: too few whole cups, or no print that tells an angle.
+        RecipeError: a file is no picture; too few whole cups; or no print that tells an angle.
     """
-    outlines, spectra = {}, []
-    for path in frames:
-        raw = read_frame(path)
-        whole = [cup for cup in locate(raw, PIXEL_FORMAT, segment) if cup.whole]
-        if len(whole) == 1:
-            outlines[path] = whole[0]
-            spectra.append(unwrapped(centred_view(raw, PIXEL_FORMAT, whole[0]), RIM_PX))
-        on_frame(1)
-    reference = learn_orientation(spectra)
-    with tempfile.TemporaryDirectory() as scratch:
-        reference.save(Path(scratch) / ORIENTATION)
-        write_atomically(out / ORIENTATION, (Path(scratch) / ORIENTATION).read_bytes())
-    images, refused = [], []
-    for number, path in enumerate(frames):
+    progress = Steps(3 * len(files), on_progress)
+    pictures = survey(files, progress)
+    outlines: dict[Path, CupOutline] = {}
+    spectra = []
+    for path in files:
+        raw = pictures.mosaic(path)
+        cups = [cup for cup in locate(raw, PIXEL_FORMAT, segment) if cup.whole]
+        if len(cups) == 1:
+            outlines[path] = cups[0]
+            if orientation == "learn":
+                spectra.append(unwrapped(centred_view(raw, PIXEL_FORMAT, cups[0]), RIM_PX))
+        progress()
+    if not outlines:
+        raise RecipeError(
+            f"none of {len(files)} pictures shows exactly one whole cup, e.g. {files[0]}",
+            "give whole camera frames; things that are no cups are taught whole (--no-background)",
+        )
+    reference = learn_orientation(spectra) if orientation == "learn" else orientation
+    views = np.empty((len(outlines), view.rows, view.columns, 3), np.uint8)
+    shown: list[Path] = []
+    refused: list[tuple[Path, str]] = []
+    for path in files:
         if path not in outlines:
             refused.append((path, "not exactly one whole cup in the picture"))
-            on_frame(1)
-            continue
-        seen = prepare(read_frame(path), PIXEL_FORMAT, segment, reference, outlines[path], view)
-        if isinstance(seen, Refusal):
-            refused.append((path, seen.detail))
         else:
-            image = out / "images" / f"{number:05d}.png"
-            write_atomically(image, picture_bytes(seen.view))
-            images.append(image)
-        on_frame(1)
-    return Prepared(tuple(images), tuple(refused))
+            raw = pictures.mosaic(path)
+            seen = prepare(raw, PIXEL_FORMAT, segment, reference, outlines[path], view)
+            if isinstance(seen, Refusal):
+                refused.append((path, seen.detail))
+            else:
+                views[len(shown)] = seen.view
+                shown.append(path)
+        progress()
+    _enough(len(shown), len(files))
+    learned = io.BytesIO()
+    if orientation == "learn" and reference is not None:
+        reference.save(learned)
+    notes = _copies(pictures)
+    return Prepared(
+        views[: len(shown)], tuple(shown), tuple(refused), learned.getvalue() or None, notes
+    )
 
 
-def read_images(folder: Path, view: ViewEntry) -> NDArray[np.uint8]:
-    """All prepared views of a folder by name, n×R×K×3 uint8 RGB.
+def views_of(
+    files: Sequence[Path],
+    view: ViewEntry,
+    on_progress: OnProgress = lambda _done, _of: None,
+) -> Prepared:
+    """Clean pictures of things that are no cups → each picture whole, in the view's size.
+
+    Args:
+        files: of any size, but all of nearly one shape.
+        view: whole.
+        on_progress: called after every picture of each of the two passes.
 
     Raises:
-        RecipeError: there are none, or one is not a colour picture of the view's size.
+        RecipeError: a file is no picture, or of another shape than the rest; or there are too few.
     """
-    return np.stack([_image(path, view) for path in frame_files(folder)])
-
-
-def _image(path: Path, view: ViewEntry) -> NDArray[np.uint8]:
-    picture = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    if picture is None or picture.shape != (view.rows, view.columns, 3):
-        raise RecipeError(
-            f"{path} is not a view of {view.rows}×{view.columns} pixels", "prepare the frames anew"
-        )
-    return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+    progress = Steps(2 * len(files), on_progress)
+    pictures = survey(files, progress)
+    _enough(len(files), len(files))
+    check_alike(pictures)
+    views = np.empty((len(files), view.rows, view.columns, 3), np.uint8)
+    for number, path in enumerate(files):
+        views[number] = whole(pictures.colour(path), (view.rows, view.columns))
+        progress()
+    return Prepared(views, tuple(files), (), None, _copies(pictures) + _sizes(pictures))
 
 
 def chosen(count: int, training: int, seed: int) -> tuple[list[int], list[int]]:
@@ -161,22 +159,42 @@ def chosen(count: int, training: int, seed: int) -> tuple[list[int], list[int]]:
     return sorted(order[:training]), sorted(order[training:])
 
 
-LabelledFrame = tuple[str, Path, Path | None]
-"""Kind (``good`` or a defect), frame, and mask of the defect."""
+class Steps:
+    """Counts steps of several passes as one way."""
+
+    def __init__(self, of: int, report: OnProgress) -> None:
+        self._done, self._of, self._report = 0, of, report
+
+    def __call__(self) -> None:
+        """One more is done."""
+        self._done += 1
+        self._report(self._done, self._of)
 
 
-def labelled_frames(folder: Path) -> Iterator[LabelledFrame]:
-    """Every picture below ``folder/test`` (MVTec AD's layout).
+def _enough(count: int, of: int) -> None:
+    if count < FEWEST_CLEAN:
+        raise RecipeError(
+            f"{count} of {of} clean pictures can be learned from, at least {FEWEST_CLEAN} are needed",
+            "record more: five make a start, a hundred are good",
+        )
 
-    Raises:
-        RecipeError: there are no pictures, or a mask is missing.
-    """
-    for path in frame_files(folder / "test"):
-        kind = path.parent.name
-        if kind == "good":
-            yield kind, path, None
-            continue
-        mask = folder / "ground_truth" / kind / f"{path.stem}_mask.png"
-        if not mask.is_file():
-            raise RecipeError(f"{mask} is missing", "every defective picture needs its mask")
-        yield kind, path, mask
+
+def _copies(pictures: PictureSet) -> tuple[str, ...]:
+    if not pictures.copies:
+        return ()
+    copy, original = pictures.copies[0]
+    return (
+        f"{len(pictures.copies)} of {len(pictures.files)} pictures are exact copies of others (first: "
+        f"{copy} of {original}): the thresholds promise more than they keep until these are removed",
+    )
+
+
+def _sizes(pictures: PictureSet) -> tuple[str, ...]:
+    sizes = sorted(set(pictures.shapes))
+    if len(sizes) < 2:
+        return ()
+    least, most = sizes[0], sizes[-1]
+    return (
+        f"the pictures have {len(sizes)} sizes, from {least[1]}×{least[0]} to {most[1]}×{most[0]} pixels: "
+        "each is brought to the view's size",
+    )

@@ -77,12 +77,12 @@ class GoldenEntry(Entry):
 
 
 class ViewEntry(Entry):
-    """What of the cup the networks see."""
+    """What of the picture the networks see."""
 
-    kind: Literal["upright", "polar"] = Field(
+    kind: Literal["upright", "polar", "whole"] = Field(
         default="upright",
         description="upright: the cup image; polar: the cup unwrapped around its rim's centre, radius "
-        "down, angle across",
+        "down, angle across; whole: the picture as it is, of things that are no cups",
     )
     rows: int = Field(default=384, gt=0, description="of the view, px")
     columns: int = Field(default=384, gt=0, description="of the view, px")

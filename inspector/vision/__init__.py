@@ -2,24 +2,22 @@
 
 from inspector.vision.background import INPUT_HEIGHT, INPUT_WIDTH, Segment, network_input
 from inspector.vision.cup_image import (
-    GREY,
-    RIM_PX,
-    SIZE,
-    UPRIGHT,
     CupImage,
     Refusal,
     centred_view,
-    heat_on_cup,
+    cut_out,
     in_frame,
     locate,
     prepare,
 )
-from inspector.vision.learning import learn_orientation
+from inspector.vision.learning import FEWEST, learn_orientation
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import PixelError, demosaic
+from inspector.vision.views import GREY, RIM_PX, SIZE, UPRIGHT, heat_on_cup, whole
 
 __all__ = [
+    "FEWEST",
     "GREY",
     "INPUT_HEIGHT",
     "INPUT_WIDTH",
@@ -34,6 +32,7 @@ __all__ = [
     "Refusal",
     "Segment",
     "centred_view",
+    "cut_out",
     "demosaic",
     "find_cups",
     "heat_on_cup",
@@ -43,4 +42,5 @@ __all__ = [
     "network_input",
     "prepare",
     "unwrapped",
+    "whole",
 ]

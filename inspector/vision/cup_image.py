@@ -3,7 +3,6 @@
 import time
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,24 +12,8 @@ from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, crop_box, demosaic
-from inspector.vision.polar import folded, unrolled
 from inspector.vision.rim import recentred
-
-SIZE = 384
-"""Edge of the cup image in pixels."""
-RIM_PX = 180.0
-"""Radius of the rim in the cup image: 0.47 of its edge."""
-UPRIGHT = ViewEntry()
-"""The published view: the networks compare the cup image."""
-GREY = 128
-"""What lies outside the rim is filled with this, in all three colours."""
-_OVERSAMPLING = 2
-"""The warp goes to twice the size and is averaged down; straight to 384 it would alias."""
-
-_grid = np.arange(SIZE) - (SIZE - 1) / 2.0
-_inside = np.hypot(_grid[None, :], _grid[:, None])[..., None].repeat(3, 2) <= RIM_PX + 1.0
-_KEEP = np.where(_inside, 255, 0).astype(np.uint8)
-_FILL = np.where(_inside, 0, GREY).astype(np.uint8)
+from inspector.vision.views import RIM_PX, SIZE, UPRIGHT, polar, upright, warped
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +28,7 @@ class CupImage:
         to_frame: 2×3, takes (x, y, 1) of the cup image to (x, y) of the frame, both from the centre
             of the upper left pixel.
         stage_ns: time each stage took, in ns.
-        view: what the networks compare, rows×columns×3 uint8 RGB: the cup image itself, or its polar view.
+        view: what the networks compare, rows×columns×3 uint8 RGB: the cup upright, or its polar view.
     """
 
     image: NDArray[np.uint8]
@@ -133,7 +116,7 @@ def prepare(
     stages.ended("rim")
     orientation = None
     if reference is not None:
-        centred = _warped(rgb, _to_frame(outline, 0.0), left, top)
+        centred = warped(rgb, _inside(_to_frame(outline, 0.0), left, top), (SIZE, SIZE))
         orientation = reference.match(unwrapped(centred, RIM_PX))
         stages.ended("orientation")
         if not orientation.certain:
@@ -143,32 +126,16 @@ def prepare(
             )
             return Refusal(Reason.NO_ORIENTATION, detail, outline, orientation, stages.elapsed_ns)
     to_frame = _to_frame(outline, orientation.angle_deg if orientation else 0.0)
-    image = _warped(rgb, to_frame, left, top)
-    image = cv2.bitwise_or(cv2.bitwise_and(image, _KEEP), _FILL)
+    to_rgb = _inside(to_frame, left, top)
+    image = upright(rgb, to_rgb)
+    seen = image
+    if view.kind == "upright" and (view.rows, view.columns) != (SIZE, SIZE):
+        seen = upright(rgb, to_rgb, (view.rows, view.columns))
     stages.ended("warp")
-    seen = np.asarray(image, np.uint8)
     if view.kind == "polar":
-        seen = _polar(rgb, to_frame, left, top, view)
+        seen = polar(rgb, to_rgb, (view.rows, view.columns))
         stages.ended("unroll")
-    return CupImage(
-        np.asarray(image, np.uint8), outline, orientation, to_frame, stages.elapsed_ns, seen
-    )
-
-
-def heat_on_cup(heat: NDArray[np.float32], view: ViewEntry) -> NDArray[np.float32]:
-    """A heat map of a view, h×w, as one of the cup image, 384×384 float32."""
-    if view.kind == "polar":
-        return folded(heat, RIM_PX, SIZE)
-    return np.asarray(cv2.resize(heat, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
-
-
-def _polar(
-    rgb: NDArray[np.uint8], to_frame: NDArray[np.float64], left: int, top: int, view: ViewEntry
-) -> NDArray[np.uint8]:
-    def points_in(points: NDArray[np.floating]) -> NDArray[np.float64]:
-        return points @ to_frame[:, :2].T + to_frame[:, 2] - (left, top)
-
-    return unrolled(rgb, points_in, RIM_PX, (SIZE - 1) / 2.0, (view.rows, view.columns))
+    return CupImage(image, outline, orientation, to_frame, stages.elapsed_ns, seen)
 
 
 def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np.uint8]:
@@ -180,7 +147,20 @@ def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np
     rgb, left, top = _surroundings(raw, pixel_format, outline)
     if outline.whole:
         outline = recentred(outline, rgb, left, top)
-    return _warped(rgb, _to_frame(outline, 0.0), left, top)
+    return warped(rgb, _inside(_to_frame(outline, 0.0), left, top), (SIZE, SIZE))
+
+
+def cut_out(picture: NDArray[np.uint8], cup: CupImage) -> NDArray[np.uint8]:
+    """Another picture of the cup's frame, e.g. a mask, cut out and turned as the cup was.
+
+    Args:
+        picture: H×W or H×W×C uint8, pixel for pixel the frame.
+        cup: what :func:`prepare` made of the frame.
+
+    Returns:
+        384×384, or 384×384×C.
+    """
+    return warped(picture, cup.to_frame, (SIZE, SIZE))
 
 
 def in_frame(cup: CupImage, points: NDArray[np.floating]) -> NDArray[np.float64]:
@@ -220,24 +200,11 @@ def _surroundings(
     return demosaic(raw[top:bottom, left:right], pixel_format), left, top
 
 
-def _warped(
-    rgb: NDArray[np.uint8], to_frame: NDArray[np.float64], left: int, top: int
-) -> NDArray[np.uint8]:
-    """Crop, rotation and scale in one warp, then the average of 2×2."""
-    fine = SIZE * _OVERSAMPLING
-    matrix = to_frame.copy()
-    matrix[:, :2] /= _OVERSAMPLING
-    # Pixel centres: fine pixel (0, 0) lies a quarter of a pixel before that of the cup image.
-    matrix[:, 2] += to_frame[:, :2].sum(1) * (0.5 / _OVERSAMPLING - 0.5)
-    matrix[:, 2] -= (left, top)
-    warped = cv2.warpAffine(
-        rgb,
-        matrix,
-        (fine, fine),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
-    return np.asarray(cv2.resize(warped, (SIZE, SIZE), interpolation=cv2.INTER_AREA), np.uint8)
+def _inside(to_frame: NDArray[np.float64], left: int, top: int) -> NDArray[np.float64]:
+    """Cup image → the part of the frame that begins at ``left``, ``top``."""
+    moved = to_frame.copy()
+    moved[:, 2] -= (left, top)
+    return moved
 
 
 class _Stages:

@@ -48,7 +48,7 @@ def learn_orientation(pictures: Sequence[Spectrum]) -> OrientationReference:
     if len(pictures) < FEWEST:
         raise RecipeError(
             f"{len(pictures)} clean pictures are too few to learn a print from",
-            f"take at least {FEWEST}, better 30, at different angles",
+            f"take at least {FEWEST}, better 30, at different angles, or teach without turning the cups",
         )
     stack = np.stack(pictures)
     threshold = _threshold(stack)
@@ -115,7 +115,8 @@ def _threshold(stack: NDArray[np.complex64]) -> float:
     if min(printed) < 2.0 * max(blank):
         raise RecipeError(
             "the clean pictures show no print or relief that tells how a cup is turned",
-            "check that all show this cup type, clean, each at another angle; more of them help",
+            "check that all show this cup type, clean, each at another angle; more of them help, "
+            "or teach without turning the cups",
         )
     return max(blank) + (min(printed) - max(blank)) / 3.0
 

@@ -16,7 +16,7 @@ import zipfile
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import IO, Self
 
 import cv2
 import numpy as np
@@ -84,10 +84,10 @@ class OrientationReference:
             certain=confidence >= self.threshold,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, file: Path | IO[bytes]) -> None:
         """Write the reference as one .npz file."""
         np.savez_compressed(
-            path,
+            file,
             version=np.int32(_VERSION),
             light=self.light,
             ink=self.ink,

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from inspector.engine import load_network
 from inspector.twin.cups import CupPicture, CupTruth, DefectKind, draw_cup
 from inspector.vision import (
+    RIM_PX,
     OrientationReference,
     centred_view,
     learn_orientation,
@@ -17,7 +18,6 @@ from inspector.vision import (
     unwrapped,
 )
 from inspector.vision.background import Segment
-from inspector.vision.cup_image import RIM_PX
 
 MODEL = Path(__file__).parents[2] / "models" / "background.onnx"
 FORMAT = "BayerRG8"

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from inspector.core.verdict import Reason
+from inspector.recipe.manifest import ViewEntry
 from inspector.twin.cups import DefectKind, draw_cup, empty_belt
 from inspector.vision import (
     GREY,
@@ -12,6 +13,8 @@ from inspector.vision import (
     SIZE,
     CupImage,
     Refusal,
+    cut_out,
+    heat_on_cup,
     in_frame,
     locate,
     network_input,
@@ -136,3 +139,55 @@ def test_a_cup_near_the_edge_is_one_cup_though_its_mask_has_a_second_arc(seed: i
     cups = locate(belt, "RGB8", segment())
     assert len(cups) == 1
     assert cups[0].x == pytest.approx(1440 - 680, abs=60)
+
+
+def test_a_larger_upright_view_shows_more_of_the_frame_and_not_the_cup_image_enlarged() -> None:
+    raw = mosaic(draw_cup("type-01", 56).frame)
+    view = ViewEntry(rows=768, columns=768)
+    cup = prepare(raw, FORMAT, segment(), None, view=view)
+    assert isinstance(cup, CupImage)
+    assert cup.view.shape == (768, 768, 3)
+    reduced = cv2.resize(cup.view, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(int)
+    assert np.abs(reduced - cup.image).mean() < 0.5
+    enlarged = cv2.resize(cup.image, (768, 768), interpolation=cv2.INTER_CUBIC)
+    inside = np.hypot(*(np.mgrid[:768, :768] - 383.5)) < 1.9 * RIM_PX
+    detail = [cv2.Laplacian(one, cv2.CV_32F)[inside].std() for one in (cup.view, enlarged)]
+    assert detail[0] > 1.5 * detail[1]
+
+
+@pytest.mark.parametrize("view", [ViewEntry(kind="polar", rows=448, columns=1568), ViewEntry()])
+def test_a_view_needs_no_reference(view: ViewEntry) -> None:
+    raw = mosaic(draw_cup("type-02", 57).frame)
+    cup = prepare(raw, FORMAT, segment(), None, view=view)
+    assert isinstance(cup, CupImage)
+    assert cup.view.shape == (view.rows, view.columns, 3)
+    assert cup.view.std() > 10
+
+
+def test_a_mask_is_cut_out_and_turned_as_its_cup_was() -> None:
+    frame, truth = draw_cup("type-02", 52, defect=DefectKind.HOLE, severity=1.0, droplets=0)
+    cup = prepare(mosaic(frame), FORMAT, segment(), reference("type-02"))
+    assert isinstance(cup, CupImage)
+    on_cup = cut_out(truth.defect_mask.astype(np.uint8) * 255, cup)
+    assert on_cup.shape == (SIZE, SIZE)
+    rows, columns = np.nonzero(on_cup > 127)
+    there = in_frame(cup, np.stack([columns, rows], axis=1).astype(float)).mean(axis=0)
+    rows, columns = np.nonzero(truth.defect_mask)
+    assert np.hypot(*(there - (columns.mean(), rows.mean()))) < 2.0
+
+
+@pytest.mark.parametrize(
+    ("view", "size"),
+    [
+        (ViewEntry(rows=768, columns=768), (SIZE, SIZE)),
+        (ViewEntry(kind="whole", rows=200, columns=320), (200, 320)),
+    ],
+)
+def test_heat_comes_back_where_it_was_seen(view: ViewEntry, size: tuple[int, int]) -> None:
+    heat = np.zeros((10, 16), np.float32)
+    heat[2, 12] = 1.0
+    back = heat_on_cup(heat, view)
+    assert back.shape == size
+    row, column = np.unravel_index(int(back.argmax()), back.shape)
+    assert row / size[0] == pytest.approx(2.5 / 10, abs=0.02)
+    assert column / size[1] == pytest.approx(12.5 / 16, abs=0.02)

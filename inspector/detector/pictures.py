@@ -1,0 +1,252 @@
+"""Picture files as the trade brings them → colour pictures, raw mosaics and masks, or one clear refusal.
+
+A set of pictures is opened once, whole, before anything is made of it: so a bad file is named at once and
+not after a quarter of an hour, and what only the set can say (bit depth, copies, odd shapes) is known.
+After that each picture is read when it is needed and none is kept.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.errors import RecipeError
+
+SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+DEPTHS = (8, 10, 12, 16)
+"""Bits a sample that cameras deliver in 16-bit files."""
+MOST_UNALIKE = 0.10
+"""How far a picture's width to height may be from the set's median where all become one size."""
+_MASK_UNALIKE = 0.02
+_MOST_LABELS = 16
+"""A mask with more values than this has soft edges; with fewer, its values are labels."""
+_MOST_NAMED = 3
+
+Samples = NDArray[np.uint8] | NDArray[np.uint16]
+OnPicture = Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class PictureSet:
+    """Files that were all opened and hold pictures.
+
+    Attributes:
+        files: in the order given.
+        bits: a sample of those stored with 16 bits. Cameras put 10 or 12 bits into 16; which, no file
+            says, so the brightest sample of the whole set decides. (Of one picture alone it would make
+            a dark picture bright.)
+        shapes: rows and columns of each.
+        copies: (copy, original): pictures whose pixels are all the same.
+    """
+
+    files: tuple[Path, ...]
+    bits: int
+    shapes: tuple[tuple[int, int], ...]
+    copies: tuple[tuple[Path, Path], ...]
+
+    def colour(self, path: Path) -> NDArray[np.uint8]:
+        """A picture in colour, H×W×3 uint8 RGB; a grey one has three equal channels.
+
+        Raises:
+            RecipeError: the file has changed and holds no picture any more.
+        """
+        picture = _eight_bits(_decoded(path), self.bits)
+        code = cv2.COLOR_GRAY2RGB if picture.ndim == 2 else cv2.COLOR_BGR2RGB
+        return np.asarray(cv2.cvtColor(picture, code), np.uint8)
+
+    def mosaic(self, path: Path) -> NDArray[np.uint8]:
+        """A camera frame as the sensor's mosaic, H×W uint8 BayerRG8.
+
+        A frame saved in colour is sampled back: demosaicing keeps the measured samples, so this is
+        exactly the raw frame where the file lost nothing, and the networks learn from what the line
+        will show them and not from something smoother. A frame of one channel is taken for raw.
+
+        Raises:
+            RecipeError: the file has changed and holds no picture any more.
+        """
+        picture = _eight_bits(_decoded(path), self.bits)
+        if picture.ndim == 2:
+            return picture
+        blue, green, red = 0, 1, 2
+        raw = np.ascontiguousarray(picture[..., green])
+        raw[0::2, 0::2] = picture[0::2, 0::2, red]
+        raw[1::2, 1::2] = picture[1::2, 1::2, blue]
+        return raw
+
+
+def picture_files(folder: Path) -> list[Path]:
+    """The picture files below a folder, by name; hidden ones and macOS's shadows are left out.
+
+    Raises:
+        RecipeError: the folder is missing or cannot be read, or holds none.
+    """
+    try:
+        empty = next(folder.iterdir(), None) is None
+    except OSError as error:
+        raise RecipeError(
+            f"the folder {folder} cannot be read: {error.strerror}", "check its path and its rights"
+        ) from error
+    files = sorted(path for path in folder.rglob("*") if _is_picture(path, folder))
+    if not files:
+        what = "is empty" if empty else "holds no pictures"
+        raise RecipeError(
+            f"{folder} {what}", f"give a folder of pictures ({', '.join(sorted(SUFFIXES))})"
+        )
+    return files
+
+
+def survey(files: Sequence[Path], on_picture: OnPicture = lambda: None) -> PictureSet:
+    """Open every picture once.
+
+    Args:
+        files: as :func:`picture_files` gives them.
+        on_picture: called after each.
+
+    Raises:
+        RecipeError: some are empty, damaged, unreadable or no pictures; names them.
+    """
+    brightest = 0
+    shapes: list[tuple[int, int]] = []
+    originals: dict[bytes, Path] = {}
+    copies: list[tuple[Path, Path]] = []
+    faults: list[RecipeError] = []
+    for path in files:
+        try:
+            picture = _decoded(path)
+        except RecipeError as error:
+            faults.append(error)
+            continue
+        finally:
+            on_picture()
+        shapes.append((picture.shape[0], picture.shape[1]))
+        if picture.dtype == np.uint16:
+            brightest = max(brightest, int(picture.max()))
+        pixels = hashlib.sha256(repr((picture.shape, picture.dtype)).encode())
+        pixels.update(np.ascontiguousarray(picture).data)
+        original = originals.setdefault(pixels.digest(), path)
+        if original is not path:
+            copies.append((path, original))
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        raise RecipeError(
+            f"{len(faults)} of {len(files)} pictures cannot be used: "
+            + _some(error.what for error in faults),
+            "copy them again, or remove them",
+        )
+    bits = next(bits for bits in DEPTHS if brightest < 2**bits)
+    return PictureSet(tuple(files), bits, tuple(shapes), tuple(copies))
+
+
+def check_alike(pictures: PictureSet) -> None:
+    """Refuse pictures whose shape would be bent when all become one size.
+
+    Raises:
+        RecipeError: a picture's width to height is more than 10 % from the set's median.
+    """
+    ratios = np.array([columns / rows for rows, columns in pictures.shapes])
+    median = float(np.median(ratios)) if len(ratios) else 1.0
+    unlike = [
+        f"{path} ({columns}×{rows})"
+        for path, (rows, columns), ratio in zip(
+            pictures.files, pictures.shapes, ratios, strict=True
+        )
+        if abs(ratio / median - 1.0) > MOST_UNALIKE
+    ]
+    if unlike:
+        raise RecipeError(
+            f"{len(unlike)} of {len(ratios)} pictures have another shape than the rest, whose width is "
+            f"{median:.2f} of their height: {_some(unlike)}",
+            "crop them like the others, or leave them out",
+        )
+
+
+def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where a picture is defective.
+
+    Any value above nought counts in a mask of few values (0 and 1, 0 and 255, a number for each kind);
+    a mask with soft edges or from a lossy file is cut at half of its greatest value.
+
+    Args:
+        path: the mask's file.
+        shape: rows and columns of the picture it belongs to; a mask of another size but nearly the
+            same shape (2 %) is brought to it.
+
+    Returns:
+        rows×columns, True where defective.
+
+    Raises:
+        RecipeError: the file holds no picture, or one of another shape.
+    """
+    mask = _decoded(path)
+    if mask.ndim == 3:
+        mask = mask.max(axis=2)
+    lossy = path.suffix.lower() in {".jpg", ".jpeg", ".webp"}
+    values = np.count_nonzero(np.bincount(mask.ravel()))
+    half = int(mask.max()) // 2 if lossy or values > _MOST_LABELS else 0
+    marked = (mask > half).astype(np.uint8)
+    rows, columns = shape
+    if marked.shape != shape:
+        ratio = (marked.shape[1] / marked.shape[0]) / (columns / rows)
+        if abs(ratio - 1.0) > _MASK_UNALIKE:
+            raise RecipeError(
+                f"the mask {path} has {marked.shape[1]}×{marked.shape[0]} pixels, its picture "
+                f"{columns}×{rows}",
+                "give a mask of the picture's size",
+            )
+        marked = np.asarray(
+            cv2.resize(marked, (columns, rows), interpolation=cv2.INTER_NEAREST_EXACT), np.uint8
+        )
+    return marked > 0
+
+
+def _is_picture(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
+
+
+def _decoded(path: Path) -> Samples:
+    """A file's picture, H×W or H×W×3 BGR, uint8 or uint16: EXIF orientation applied, alpha dropped."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecipeError(
+            f"{path} cannot be read: {error.strerror}", "check the file's rights, or remove it"
+        ) from error
+    if not content:
+        raise RecipeError(f"{path} is empty", "copy it again, or remove it")
+    try:
+        # Of the bytes and not of the file: a truncated picture is then refused, not filled with grey.
+        picture = cv2.imdecode(
+            np.frombuffer(content, np.uint8), cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR
+        )
+    except cv2.error:
+        picture = None
+    if picture is None:
+        begins_well = cv2.haveImageReader(str(path))
+        what = "is truncated or damaged" if begins_well else "is not a picture"
+        raise RecipeError(f"{path} {what}", "copy it again, or remove it")
+    if picture.dtype not in (np.uint8, np.uint16):
+        raise RecipeError(
+            f"{path} holds {picture.dtype} samples", "save it with 8 or 16 bits a sample"
+        )
+    return np.asarray(picture)
+
+
+def _eight_bits(picture: Samples, bits: int) -> NDArray[np.uint8]:
+    """Rounded to 8 bits, as :func:`inspector.vision.demosaic` rounds what a camera sends."""
+    if picture.dtype == np.uint8:
+        return np.asarray(picture, np.uint8)
+    return np.asarray(cv2.convertScaleAbs(picture, alpha=2.0 ** (8 - bits)), np.uint8)
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few, and how many more."""
+    listed = list(names)
+    more = len(listed) - _MOST_NAMED
+    return ", ".join(listed[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

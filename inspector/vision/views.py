@@ -1,0 +1,113 @@
+"""What of a picture the networks compare, and a heat map of it brought back to what one looks at.
+
+``upright``: the cup image; ``polar``: the cup unwrapped around its rim's centre; ``whole``: the picture as
+it is, for things that are no cups. Each is taken from the picture's own pixels in one step, so that a
+larger view shows more of it.
+"""
+
+from functools import cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.recipe.manifest import ViewEntry
+from inspector.vision.polar import folded, unrolled
+
+SIZE = 384
+"""Edge of the cup image in pixels."""
+RIM_PX = 180.0
+"""Radius of the rim in the cup image: 0.47 of its edge."""
+UPRIGHT = ViewEntry()
+"""The published view: the networks compare the cup image (§3)."""
+GREY = 128
+"""What lies outside the rim is filled with this, in all three colours."""
+_OVERSAMPLING = 2
+"""A warp goes to twice the size and is averaged down; straight to its size it would alias."""
+
+
+def warped(
+    picture: NDArray[np.uint8], to_picture: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Crop, rotation and scale in one warp, then the average of 2×2.
+
+    Args:
+        picture: H×W or H×W×C uint8.
+        to_picture: 2×3, takes (x, y, 1) of the 384×384 cup image to (x, y) of ``picture``.
+        shape: rows and columns wanted of the same square.
+
+    Returns:
+        rows×columns, or rows×columns×C.
+    """
+    rows, columns = shape
+    across, down = SIZE / (columns * _OVERSAMPLING), SIZE / (rows * _OVERSAMPLING)
+    # Pixel centres: that of fine pixel (0, 0) lies half a fine pixel inside the cup image's corner.
+    to_cup_image = np.array(
+        [[across, 0.0, 0.5 * across - 0.5], [0.0, down, 0.5 * down - 0.5], [0.0, 0.0, 1.0]]
+    )
+    fine = cv2.warpAffine(
+        picture,
+        to_picture @ to_cup_image,
+        (columns * _OVERSAMPLING, rows * _OVERSAMPLING),
+        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def upright(
+    rgb: NDArray[np.uint8], to_picture: NDArray[np.float64], shape: tuple[int, int] = (SIZE, SIZE)
+) -> NDArray[np.uint8]:
+    """The cup image in any size: the cup as ``to_picture`` turns it, grey outside its rim.
+
+    Args:
+        rgb: H×W×3 uint8, the cup's part of the frame.
+        to_picture: as :func:`warped` takes it.
+        shape: rows and columns.
+    """
+    keep, fill = _rim(shape)
+    image = warped(rgb, to_picture, shape)
+    return np.asarray(cv2.bitwise_or(cv2.bitwise_and(image, keep), fill), np.uint8)
+
+
+def polar(
+    rgb: NDArray[np.uint8], to_picture: NDArray[np.float64], shape: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """The cup unwrapped around its rim's centre, rows×columns×3 uint8; see :func:`upright`."""
+
+    def points_in(points: NDArray[np.floating]) -> NDArray[np.float64]:
+        return points @ to_picture[:, :2].T + to_picture[:, 2]
+
+    return unrolled(rgb, points_in, RIM_PX, (SIZE - 1) / 2.0, shape)
+
+
+def whole(rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """The picture as it is, H×W×3 uint8, in rows×columns: averaged where it loses pixels."""
+    rows, columns = shape
+    if rgb.shape[:2] == shape:
+        return rgb
+    smaller = rows <= rgb.shape[0] and columns <= rgb.shape[1]
+    how = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(rgb, (columns, rows), interpolation=how), np.uint8)
+
+
+def heat_on_cup(heat: NDArray[np.float32], view: ViewEntry) -> NDArray[np.float32]:
+    """A heat map of a view, h×w, as one of what is looked at, float32.
+
+    Returns:
+        384×384 on the cup image; for whole pictures rows×columns of the view.
+    """
+    if view.kind == "polar":
+        return folded(heat, RIM_PX, SIZE)
+    rows, columns = (view.rows, view.columns) if view.kind == "whole" else (SIZE, SIZE)
+    return np.asarray(cv2.resize(heat, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+@cache
+def _rim(shape: tuple[int, int]) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Masks over an upright view, rows×columns×3: what is kept, and what is filled in beside it."""
+    rows, columns = shape
+    y = ((np.arange(rows) + 0.5) * (SIZE / rows) - SIZE / 2.0)[:, None]
+    x = ((np.arange(columns) + 0.5) * (SIZE / columns) - SIZE / 2.0)[None, :]
+    inside = (np.hypot(x, y) <= RIM_PX + 1.0)[..., None].repeat(3, 2)
+    return np.where(inside, 255, 0).astype(np.uint8), np.where(inside, 0, GREY).astype(np.uint8)
