@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.recipe.files import write_atomically
+from inspector.core.files import write_atomically
 from inspector.recipe.weights import Weights
 
 OPSET = 20
