@@ -3,25 +3,46 @@
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
+from typer.core import TyperGroup
+from typer.main import get_command
 
 from inspector.config import Trigger, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.process import memory_directory
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+
+class _Commands(TyperGroup):
+    """The commands below, and the twin's, which are loaded on use: a line needs none of them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return [*super().list_commands(ctx), "twin"]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name != "twin":
+            return super().get_command(ctx, cmd_name)
+        from inspector.twin.cups.__main__ import app as twin
+
+        return get_command(twin)
+
+    def invoke(self, ctx: Any) -> Any:
+        """Runs a command; a mistake of the user ends in one clear line and exit code 2."""
+        try:
+            return super().invoke(ctx)
+        except InspectorError as error:
+            typer.echo(f"inspector: {error}", err=True)
+            raise typer.Exit(2) from None
+
+
+app = typer.Typer(
+    cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
+)
 _LineFile = Annotated[Path, typer.Argument(metavar="LINE.yaml", help="the line's configuration")]
 _MARKS = {"ok": "[green]✓ ok[/]", "warning": "[yellow]! warning[/]", "error": "[red]✗ error[/]"}
-
-
-def _refuse(error: InspectorError) -> NoReturn:
-    """One clear line, exit code 2."""
-    typer.echo(f"inspector: {error}", err=True)
-    raise typer.Exit(2)
 
 
 @app.command()
@@ -35,18 +56,15 @@ def run(
     from inspector.doctor import examine
     from inspector.line import run_line
 
-    try:
-        line = load_line(configuration)
-        findings = examine(line, prove_recipes=False)
-        errors = [finding for finding in findings if finding.level == "error"]
-        for finding in errors:
-            typer.echo(f"inspector: {finding.check}: {finding.text}; {finding.remedy}", err=True)
-        if errors:
-            raise typer.Exit(2)
-        with tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as temporary:
-            code = run_line(line, configuration, run_directory or Path(temporary))
-    except InspectorError as error:
-        _refuse(error)
+    line = load_line(configuration)
+    findings = examine(line, prove_recipes=False)
+    errors = [finding for finding in findings if finding.level == "error"]
+    for finding in errors:
+        typer.echo(f"inspector: {finding.check}: {finding.text}; {finding.remedy}", err=True)
+    if errors:
+        raise typer.Exit(2)
+    with tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as temporary:
+        code = run_line(line, configuration, run_directory or Path(temporary))
     sys.exit(code)
 
 
@@ -55,10 +73,7 @@ def doctor(configuration: _LineFile) -> None:
     """Check producer, camera, network, models, PLC, disk and clock; name the remedy for each finding."""
     from inspector.doctor import examine
 
-    try:
-        line = load_line(configuration)
-    except InspectorError as error:
-        _refuse(error)
+    line = load_line(configuration)
     table = Table("check", "", title=f"inspector doctor: {line.name}")
     for column in ("found", "remedy"):
         table.add_column(column, overflow="fold")
@@ -88,19 +103,16 @@ def demo(
     """Run the whole simulated plant: conveyor, camera, line, PLC; compare the gate with the truth."""
     from inspector.demo import DemoOptions, run_demo
 
-    try:
-        code = run_demo(
-            DemoOptions(
-                parts=parts,
-                json_file=json_file,
-                rate_hz=rate,
-                seed=seed,
-                defect_rate=defect_rate,
-                trigger=trigger,
-                faults=faults,
-                directory=directory,
-            )
+    code = run_demo(
+        DemoOptions(
+            parts=parts,
+            json_file=json_file,
+            rate_hz=rate,
+            seed=seed,
+            defect_rate=defect_rate,
+            trigger=trigger,
+            faults=faults,
+            directory=directory,
         )
-    except InspectorError as error:
-        _refuse(error)
+    )
     raise typer.Exit(code)

@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inspector.core.errors import InspectorError, RecipeError
+from inspector.core.files import write_atomically
 from inspector.decision import Promise
 from inspector.detector.calibrating import SCORE_SHARE, calibrate
 from inspector.detector.datasets import Labelled, clean_files, labelled_files
@@ -26,7 +27,6 @@ from inspector.detector.teaching import Lesson, features, network_views, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
 from inspector.recipe import Recipe, Teacher, load_recipe
-from inspector.recipe.files import write_atomically
 from inspector.recipe.manifest import FileEntry, ViewEntry
 from inspector.recipe.recipe import picture_bytes
 from inspector.recipe.weights import file_sha256

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from inspector.core.errors import RecipeError
-from inspector.recipe.files import write_atomically
+from inspector.core.files import write_atomically
 
 
 def arrays_sha256(arrays: Mapping[str, NDArray[Any]]) -> str:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
+from inspector.core.files import write_atomically
 from inspector.decision import Calibration
 from inspector.detector.datasets import GOOD
 from inspector.detector.evaluation import Judged
-from inspector.recipe.files import write_atomically
 
 Picture = NDArray[np.uint8]
 ROWS = (

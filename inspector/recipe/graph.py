@@ -20,7 +20,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.recipe.files import write_atomically
+from inspector.core.files import write_atomically
 from inspector.recipe.weights import Weights, block_count, prefix_tokens
 
 OPSET = 20

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inspector.core.errors import RecipeError
+from inspector.core.files import write_atomically
 from inspector.decision import Calibration
-from inspector.recipe.files import write_atomically
 from inspector.recipe.manifest import FileEntry, Manifest
 from inspector.recipe.teacher import Teacher
 from inspector.recipe.weights import file_sha256

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
-from inspector.recipe.files import write_atomically
+from inspector.core.files import write_atomically
 
 Weights = Mapping[str, NDArray[np.float32]]
 """Parameters of a vision transformer by name, laid out as in ``inspector.recipe.graph``."""

@@ -6,15 +6,22 @@ from typing import Annotated
 import cv2
 import numpy as np
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inspector.core.errors import InspectorError
 from inspector.twin.cups.cup_types import CUP_TYPES, cup_type_named
-from inspector.twin.cups.image_set import FrameFormat, write_image_set
+from inspector.twin.cups.dataset import fingerprint, write_dataset
+from inspector.twin.cups.dataset_plan import planned_pictures
+from inspector.twin.cups.image_set import FrameFormat, write_image_set, write_picture
 from inspector.twin.cups.sheet import contact_sheet
 
-app = typer.Typer(help="Draw cups of the twin.", no_args_is_help=True, add_completion=False)
+app = typer.Typer(name="twin", no_args_is_help=True, add_completion=False)
+
+
+@app.callback()
+def one_core() -> None:
+    """Draw cups of the simulated plant: a data set, pictures of one cup type, a contact sheet."""
+    cv2.setNumThreads(1)
 
 
 @app.command()
@@ -30,10 +37,22 @@ def sheet(
                 contact_sheet(seed, severity), total=len(CUP_TYPES), description="drawing types"
             )
         )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(out), np.vstack(rows)[..., ::-1]):
-        raise InspectorError(f"cannot write {out}", "check the folder's rights and free space")
+    write_picture(out, np.vstack(rows))
     typer.echo(f"wrote {out}")
+
+
+@app.command()
+def dataset(
+    out: Annotated[Path, typer.Option(help="Folder of the data set; it goes on where it was.")],
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+) -> None:
+    """Write the data set of the paper's shape: few clean cups, test cups of every kind."""
+    written = write_dataset(out, seed)
+    total = len(planned_pictures(seed))
+    with _progress() as progress:
+        for _ in progress.track(written, total=total, description="drawing"):
+            pass
+    typer.echo(f"{out} holds {total} pictures of seed {seed}, fingerprint {fingerprint(out)}")
 
 
 @app.command()
@@ -65,11 +84,10 @@ def _progress() -> Progress:
 
 def main() -> None:
     """Runs a command; a mistake of the user ends in one line and exit code 2."""
-    cv2.setNumThreads(1)
     try:
         app()
     except InspectorError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False)
+        typer.echo(f"error: {error}", err=True)
         raise SystemExit(2) from None
 
 

@@ -4,16 +4,18 @@
 ``cup_mask/…`` beside them, and one ``truth-train.json`` or ``truth-test.json``.
 """
 
+import hashlib
 import json
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import cv2
 import numpy as np
 
 from inspector.core.errors import InspectorError
+from inspector.core.files import write_atomically
 from inspector.twin.cups.arrays import Picture
 from inspector.twin.cups.cup_types import CupType
 from inspector.twin.cups.defect_kinds import DefectKind
@@ -24,6 +26,24 @@ _IMAGE_SET: Final = 1
 """Keeps the cups of an image set apart from those of a stream of the same seed."""
 _SEVERITIES: Final = (0.3, 1.0)
 _GOOD: Final = "good"
+_OPTIONS: Final = {
+    ".jpg": (
+        cv2.IMWRITE_JPEG_QUALITY,
+        95,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
+        cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
+    ),
+    # Frames are noise and masks are runs: looking for longer matches takes time and gains nothing.
+    ".png": (
+        cv2.IMWRITE_PNG_COMPRESSION,
+        1,
+        cv2.IMWRITE_PNG_STRATEGY,
+        cv2.IMWRITE_PNG_STRATEGY_RLE,
+    ),
+}
+
+Record = dict[str, Any]
+"""What a truth file says about one picture, ready for JSON."""
 
 
 class FrameFormat(StrEnum):
@@ -68,32 +88,68 @@ def write_image_set(
         kind = kinds[number % len(kinds)]
         severity = float(random.uniform(*_SEVERITIES))
         picture = draw_cup(cup_type, int(random.integers(2**62)), defect=kind, severity=severity)
-        place = Path(part) / (kind or _GOOD)
-        records.append(_write_cup(folder, place, f"{number:04d}", picture, frame_format))
-        yield folder / str(records[-1]["frame"])
-    (folder / f"truth-{part}.json").write_text(json.dumps(records, indent=1) + "\n")
+        place = place_of(part, kind)
+        records.append(write_cup(folder, place, f"{number:04d}", picture, frame_format))
+        yield folder / records[-1]["frame"]
+    write_records(folder, part, records)
 
 
-def _write_cup(
+def place_of(part: str, kind: DefectKind | None) -> Path:
+    """Where a set keeps its frames of one kind, such as ``test/crack``."""
+    return Path(part) / (kind or _GOOD)
+
+
+def truth_file(folder: Path, part: str) -> Path:
+    """Where a set keeps what is known about its cups."""
+    return folder / f"truth-{part}.json"
+
+
+def write_records(folder: Path, part: str, records: list[Record]) -> None:
+    """Writes what is known about the cups of ``train`` or ``test``.
+
+    Raises:
+        ImageWriteError: the file cannot be written.
+    """
+    write_file(truth_file(folder, part), (json.dumps(records, indent=1) + "\n").encode())
+
+
+def write_cup(
     folder: Path, place: Path, name: str, picture: CupPicture, frame_format: FrameFormat
-) -> dict[str, object]:
-    """Writes one cup's files and returns what the truth file says about it."""
-    frame = place / f"{name}.{frame_format}"
-    cup_mask = Path("cup_mask") / place / f"{name}_mask.png"
-    _write(folder / frame, picture.frame)
-    _write(folder / cup_mask, picture.truth.cup_mask * 255)
-    record = {"frame": str(frame), "cup_mask": str(cup_mask), **_described(picture.truth)}
-    if picture.truth.defective:
-        defect_mask = Path("ground_truth") / place.name / f"{name}_mask.png"
-        _write(folder / defect_mask, picture.truth.defect_mask * 255)
-        record["defect_mask"] = str(defect_mask)
-    return record
+) -> Record:
+    """Writes a cup's frame and masks.
+
+    Args:
+        folder: of the set.
+        place: of the frame, below the folder.
+        name: of the frame, without suffix.
+        picture: what to write.
+        frame_format: of the frame.
+
+    Returns:
+        What the truth file says about it: the files' paths below the folder and their SHA-256 by
+        role, and the truth.
+
+    Raises:
+        ImageWriteError: a file cannot be written.
+    """
+    truth, mask = picture.truth, f"{name}_mask.png"
+    frame = (place / f"{name}.{frame_format}", picture.frame)
+    files = {"frame": frame, "cup_mask": ("cup_mask" / place / mask, truth.cup_mask * 255)}
+    if truth.defective:
+        files["defect_mask"] = (
+            "ground_truth" / place.relative_to("test") / mask,
+            truth.defect_mask * 255,
+        )
+    paths = {role: str(path) for role, (path, _) in files.items()}
+    digests = {role: write_picture(folder / path, shown) for role, (path, shown) in files.items()}
+    return {**paths, "sha256": digests, **_described(truth)}
 
 
-def _described(truth: CupTruth) -> dict[str, object]:
+def _described(truth: CupTruth) -> Record:
     return {
         "cup_type": truth.cup_type,
         "seed": truth.seed,
+        "take": truth.take,
         "angle_deg": round(truth.angle_deg, 4),
         "centre_xy": [round(value, 3) for value in truth.centre_xy],
         "rim_radius_px": round(truth.rim_radius_px, 3),
@@ -104,19 +160,30 @@ def _described(truth: CupTruth) -> dict[str, object]:
     }
 
 
-def _write(path: Path, picture: Picture) -> None:
-    """Writes an RGB or grey picture."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def write_picture(path: Path, picture: Picture) -> str:
+    """Writes an RGB (H×W×3) or grey (H×W) uint8 picture as JPEG or PNG; returns its SHA-256.
+
+    Raises:
+        ImageWriteError: the file cannot be written.
+    """
+    if path.suffix not in _OPTIONS:
+        raise ImageWriteError(f"cannot write {path}", f"end its name in {' or '.join(_OPTIONS)}")
     stored = picture[..., ::-1] if picture.ndim == 3 else picture
-    options = (
-        [
-            cv2.IMWRITE_JPEG_QUALITY,
-            95,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-            cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444,
-        ]
-        if path.suffix == ".jpg"
-        else [cv2.IMWRITE_PNG_COMPRESSION, 1]
-    )
-    if not cv2.imwrite(str(path), np.ascontiguousarray(stored), options):
-        raise ImageWriteError(f"cannot write {path}", "check the folder's rights and free space")
+    _, encoded = cv2.imencode(path.suffix, np.ascontiguousarray(stored), _OPTIONS[path.suffix])
+    content = encoded.tobytes()
+    write_file(path, content)
+    return hashlib.sha256(content).hexdigest()
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Writes a file whole or not at all, and makes its folder.
+
+    Raises:
+        ImageWriteError: it cannot be written.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise ImageWriteError(
+            f"cannot write {path}: {error.strerror}", "check the folder's rights and free space"
+        ) from error

@@ -27,7 +27,7 @@ _FEATHER_ROWS: Final = 40
 _SMALLEST_DEFECT_PX: Final = 60
 """A defect that covers less of the frame is drawn anew: about four pixels of a cup image."""
 _ATTEMPTS: Final = 12
-_WET: Final = 0.25
+WET_SHARE: Final = 0.25
 """One cup in four carries drops."""
 
 
@@ -48,7 +48,10 @@ class SeverityError(InspectorError):
 
 
 class _Purpose(IntEnum):
-    """Random numbers are drawn per purpose, so that a cup and its clean twin differ in one only."""
+    """Random numbers are drawn per purpose, so that a cup and its clean twin differ in one only.
+
+    Wear and defect are the cup's own; all else is drawn anew for each photograph of it.
+    """
 
     POSE = 1
     EXPOSURE = 2
@@ -63,6 +66,7 @@ def draw_cup(
     cup_type: CupType | str,
     seed: int,
     *,
+    take: int = 0,
     defect: DefectKind | None = None,
     severity: float = 0.6,
     angle_deg: float | None = None,
@@ -78,6 +82,8 @@ def draw_cup(
     Args:
         cup_type: one of ``CUP_TYPES`` or its name.
         seed: 0 or more; everything that is not given is drawn from it.
+        take: 0 or more; another one is another photograph of the same cup: its wear and defect stay,
+            its pose, exposure, drops, belt and sensor noise are drawn anew.
         defect: what is wrong with the cup; None for a clean one.
         severity: size and contrast of the defect, in (0, 1].
         angle_deg: the print's angle as in ``CupTruth``; any angle if None.
@@ -95,17 +101,17 @@ def draw_cup(
         raise SeverityError(f"severity is {severity}", "give a number above 0 and up to 1")
     surface = surface_of(cup_type)
 
-    def random(purpose: _Purpose, attempt: int = 0) -> np.random.Generator:
-        return np.random.default_rng((seed, cup_type.number, purpose, attempt))
+    def random(purpose: _Purpose, number: int = 0) -> np.random.Generator:
+        return np.random.default_rng((seed, cup_type.number, purpose, number))
 
-    pose = Pose.drawn(random(_Purpose.POSE)).moved(angle_deg, shift_xy)
+    pose = Pose.drawn(random(_Purpose.POSE, take)).moved(angle_deg, shift_xy)
     projection = Projection(surface, pose)
-    exposure = Exposure.drawn(random(_Purpose.EXPOSURE))
+    exposure = Exposure.drawn(random(_Purpose.EXPOSURE, take))
     texture = clean_texture(surface, pose, wear, random(_Purpose.WEAR))
     canvas = Canvas(surface, pose, _lit(surface, pose, exposure, texture))
     apply_print(canvas.lit, surface)
-    wet = random(_Purpose.DROPLETS)
-    usual_drops = int(wet.integers(1, 20)) if wet.random() < _WET else 0
+    wet = random(_Purpose.DROPLETS, take)
+    usual_drops = int(wet.integers(1, 20)) if wet.random() < WET_SHARE else 0
 
     shown: MaskPatch | None = None
     defects: tuple[DrawnDefect, ...] = ()
@@ -115,12 +121,13 @@ def draw_cup(
         defects = (DrawnDefect(defect, severity, area),)
     draw_droplets(canvas, usual_drops if droplets is None else droplets, wet)
 
-    frame = belt_beside_cup(surface, exposure, pose.shift_xy, random(_Purpose.BELT))
+    frame = belt_beside_cup(surface, exposure, pose.shift_xy, random(_Purpose.BELT, take))
     _project(canvas, projection, frame)
-    add_sensor_noise(frame, random(_Purpose.SENSOR))
+    add_sensor_noise(frame, random(_Purpose.SENSOR, take))
     truth = CupTruth(
         cup_type=cup_type.name,
         seed=seed,
+        take=take,
         angle_deg=pose.angle_deg,
         centre_xy=pose.centre_xy,
         rim_radius_px=surface.rim_row,

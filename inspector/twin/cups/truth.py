@@ -53,7 +53,8 @@ class CupTruth:
 
     Attributes:
         cup_type: name of the cup type.
-        seed: of the picture.
+        seed: of the cup.
+        take: which photograph of that cup.
         angle_deg: direction from the cup's axis to the middle of its print, counter-clockwise as
             seen in the picture (row 0 on top); 0 is to the right. In [0, 360). A cup that is
             turned by Δ has an angle larger by Δ.
@@ -68,6 +69,7 @@ class CupTruth:
 
     cup_type: str
     seed: int
+    take: int
     angle_deg: float
     centre_xy: tuple[float, float]
     rim_radius_px: float
