@@ -11,18 +11,15 @@ from inspector.decision.judgement import (
     regions,
     verdict,
 )
-from inspector.decision.promise import Promise, promised_threshold
 
 __all__ = [
     "Calibration",
     "Judgement",
-    "Promise",
     "enlarged",
     "heat_map",
     "image_score",
     "judge",
     "normalised",
-    "promised_threshold",
     "regions",
     "verdict",
 ]

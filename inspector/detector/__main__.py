@@ -14,14 +14,14 @@ from rich.table import Table
 
 from inspector.core.errors import InspectorError, RecipeError
 from inspector.core.files import write_atomically
-from inspector.decision import Promise
 from inspector.detector.calibrating import SCORE_SHARE, calibrate
 from inspector.detector.datasets import Labelled, clean_files, labelled_files
 from inspector.detector.evaluation import Evaluation, Seen, evaluate, seen_cups
-from inspector.detector.memory_bank import MemoryBank
+from inspector.detector.memory_bank import learn_bank
 from inspector.detector.networks import Architecture, load_teacher
 from inspector.detector.pictures import picture_files, survey
 from inspector.detector.preparation import ORIENTATION, Prepared, chosen, prepare_frames
+from inspector.detector.promise import Promise
 from inspector.detector.recalibration import recalibrate
 from inspector.detector.teaching import Lesson, features, network_views, teach
 from inspector.detector.training import TrainingPlan
@@ -162,8 +162,8 @@ def teach_command(
 def _tell(recipe: Recipe, promise: Promise) -> None:
     console.print(f"{recipe.label} is written and agrees with its golden images")
     console.print(
-        f"false rejects promised: at most {promise.false_reject_rate:.2%} of clean cups expected, "
-        f"from {promise.images} held-out pictures"
+        f"false rejects promised: at most {promise.false_reject_rate:.2%} of clean cups, with "
+        f"{promise.confidence:.0%} confidence, from {promise.images} {promise.scored_on} pictures"
     )
     if promise.images_needed:
         missing = promise.images_needed - promise.images
@@ -254,7 +254,8 @@ def _bank_result(recipe: Recipe, clean: NDArray[np.uint8], pictures: list[Seen])
     teacher = load_teacher(recipe.teacher, recipe.models)
     training, held_out = chosen(len(clean), recipe.manifest.calibration.training_images, seed=0)
     views = network_views(clean, recipe.teacher)
-    memory = MemoryBank(features(teacher, views[training]))
+    polar = recipe.manifest.view.kind == "polar"
+    memory = learn_bank(features(teacher, views[training]), "radius" if polar else "everywhere")
 
     def distances(images: NDArray[np.uint8]) -> NDArray[np.float32]:
         maps = memory.distance_map(features(teacher, network_views(images, recipe.teacher)))

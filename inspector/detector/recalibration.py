@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
-from inspector.decision import Promise
 from inspector.detector.calibrating import calibrate
 from inspector.detector.evaluation import Distances
 from inspector.detector.preparation import chosen
+from inspector.detector.promise import Promise
 from inspector.detector.teaching import how_fitted, scale_of
 from inspector.recipe import Recipe, load_recipe, write_recipe
 from inspector.recipe.manifest import FileEntry

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from inspector.core.errors import RecipeError
-from inspector.decision import Calibration, Promise, heat_map, image_score, normalised
+from inspector.decision import Calibration, heat_map, image_score, normalised
 from inspector.detector.calibrating import (
     QUANTILE_A,
     QUANTILE_B,
@@ -30,6 +30,7 @@ from inspector.detector.networks import (
     write_graph,
 )
 from inspector.detector.preparation import ORIENTATION, chosen
+from inspector.detector.promise import Promise
 from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Recipe, Teacher, load_recipe, network_view, write_recipe
 from inspector.recipe.manifest import (
@@ -211,15 +212,15 @@ def how_fitted(view: ViewEntry, promise: Promise) -> str:
         else "mean distance of the training pictures at each position"
     )
     missing = (
-        f" ({promise.images_needed} held-out pictures would be needed for the rate asked for)"
+        f" ({promise.images_needed} pictures would be needed for the rate asked for)"
         if promise.images_needed
         else ""
     )
     return (
         f"Position scale: {scale}. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on "
-        f"{promise.images} held-out pictures; thresholds: split-conformal on the same pictures, "
-        f"asked for a false-reject rate of {promise.wanted:g}, promised "
-        f"{promise.false_reject_rate:.4f}{missing}."
+        f"{promise.images} {promise.scored_on} pictures; thresholds: order statistics of the same, asked "
+        f"for a false-reject rate of {promise.wanted:g}, promised at most "
+        f"{promise.false_reject_rate:.4f} with {promise.confidence:.0%} confidence{missing}."
     )
 
 

@@ -18,14 +18,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inspector.core.files import write_atomically
+from inspector.recipe.graph_writer import GraphWriter
 from inspector.recipe.weights import Weights, block_count, prefix_tokens
-
-OPSET = 20
-"""Has Gelu and LayerNormalization as single operators."""
-_IR_VERSION = 10
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
 """Per channel, of pictures scaled to 0 … 1 (ImageNet's)."""
@@ -68,7 +64,6 @@ def transformer_graph(
     weights: Weights, heads: int, size: tuple[int, int], output_norm: OutputNorm = "plain"
 ) -> Any:
     """The same as an ``onnx.ModelProto``."""
-    import onnx
     from onnx import TensorProto, helper
 
     writer = _Writer()
@@ -100,19 +95,11 @@ def transformer_graph(
     shape = writer.integers("map_shape", [0, channels, *grid])
     writer.node("Reshape", x, shape, output="features")
 
-    graph = helper.make_graph(
-        writer.nodes,
+    return writer.model(
         "transformer",
-        [helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, 3])],
-        [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", channels, *grid])],
-        writer.tensors,
+        helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, 3]),
+        helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", channels, *grid]),
     )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", OPSET)], producer_name="inspector"
-    )
-    model.ir_version = _IR_VERSION
-    onnx.checker.check_model(model)
-    return model
 
 
 def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: tuple[int, int]) -> str:
@@ -167,40 +154,8 @@ def _block(writer: "_Writer", weights: Weights, name: str, heads: int, size: int
     return writer.node("Add", x, inner)
 
 
-class _Writer:
-    """Collects nodes and constants; each method returns the name of what it computes."""
-
-    def __init__(self) -> None:
-        self.nodes: list[Any] = []
-        self.tensors: list[Any] = []
-        self._known: set[str] = set()
-
-    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        from onnx import helper
-
-        name = output or f"{operator.lower()}_{len(self.nodes)}"
-        self.nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
-        return name
-
-    def split(self, x: str, parts: int) -> list[str]:
-        """The slices of the first axis, that axis gone."""
-        from onnx import helper
-
-        names = [f"slice_{len(self.nodes)}_{index}" for index in range(parts)]
-        self.nodes.append(helper.make_node("Split", [x], names, axis=0, num_outputs=parts))
-        axis = self.integers("first_axis", [0])
-        return [self.node("Squeeze", name, axis) for name in names]
-
-    def constant(self, name: str, value: NDArray[Any], dtype: type = np.float32) -> str:
-        from onnx import numpy_helper
-
-        if name not in self._known:
-            self._known.add(name)
-            self.tensors.append(numpy_helper.from_array(np.array(value, dtype, order="C"), name))
-        return name
-
-    def integers(self, name: str, values: list[int]) -> str:
-        return self.constant(name, np.array(values), np.int64)
+class _Writer(GraphWriter):
+    """A writer that knows the layers of a transformer."""
 
     def linear(self, name: str, weights: Weights, x: str) -> str:
         product = self.node(

@@ -50,7 +50,9 @@ class CalibrationEntry(Entry):
     training_images: int = Field(ge=1, description="clean pictures the student was trained on")
     threshold_images: int = Field(ge=1, description="held-out clean pictures behind the thresholds")
     false_reject_rate: float = Field(
-        gt=0, le=1, description="promised: at most this share of clean parts is expected rejected"
+        gt=0,
+        le=1,
+        description="promised with 95 % confidence: at most this share of clean parts rejected",
     )
     how: str = Field(description="how all of it was fitted, in words")
 

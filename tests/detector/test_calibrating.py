@@ -1,18 +1,35 @@
 """Numbers from clean maps: what is quiet stays quiet, what is promised is kept."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from inspector.decision import judge
-from inspector.detector.calibrating import calibrate, position_scale
+from inspector.decision import Calibration, heat_map, image_score, judge, normalised
+from inspector.detector.calibrating import (
+    calibrate,
+    calibrate_left_out,
+    position_scale,
+    radius_scale,
+)
+
+ScaleOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 
-def _maps(count: int, seed: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+def _maps(count: int, seed: int) -> NDArray[np.float32]:
     """Clean maps that are three times as busy along one row."""
     random = np.random.default_rng(seed)
     maps = random.gamma(4, 0.02, (count, 12, 12))
     maps[:, 5] *= 3
     return -maps.astype(np.float32)
+
+
+def _rejected(maps: NDArray[np.float32], calibration: Calibration) -> float:
+    """Share whose score exceeds the threshold."""
+    heat = normalised(heat_map(maps, calibration.position_scale), calibration)
+    scores = [image_score(one, calibration.score_share) for one in heat]
+    return float(np.mean(np.array(scores) > calibration.image_threshold))
 
 
 def test_a_busy_place_gets_a_larger_scale_and_no_place_a_tiny_one() -> None:
@@ -24,13 +41,31 @@ def test_a_busy_place_gets_a_larger_scale_and_no_place_a_tiny_one() -> None:
     assert scale.min() == pytest.approx(0.5)
 
 
+def test_a_radius_is_scaled_by_how_far_it_ever_goes_at_any_angle() -> None:
+    maps = _maps(50, 0)
+    maps[17, 8, 3] = -4
+    scale = radius_scale(maps)
+    assert (scale == scale[:, :1]).all()
+    assert scale[8, 0] > 4 * np.median(scale)
+    assert np.argsort(scale[:, 0])[-2] == 5
+
+
+@pytest.mark.parametrize("scale_of", [position_scale, radius_scale])
+def test_a_scale_from_few_pictures_is_nearer_to_one(scale_of: ScaleOf) -> None:
+    few, many = (scale_of(np.tile(_maps(1, 0), (count, 1, 1))) for count in (2, 100))
+    assert (np.abs(np.log(few)) <= np.abs(np.log(many)) + 1e-6).all()
+    assert np.log(few[5]).mean() == pytest.approx(
+        np.log(many[5]).mean() * 0.2 / (100 / 108), rel=0.02
+    )
+
+
 def test_the_quantiles_of_clean_heat_become_nought_and_one() -> None:
     clean = _maps(99, 1)
     calibration, promise = calibrate(clean, position_scale(_maps(50, 0)), 0.05)
     heat = np.concatenate([judge(m, calibration).heat.ravel() for m in clean])
     assert np.quantile(heat, 0.9) == pytest.approx(0, abs=1e-4)
     assert np.quantile(heat, 0.995) == pytest.approx(1, abs=1e-4)
-    assert promise.false_reject_rate == pytest.approx(0.05)
+    assert 0.04 < promise.false_reject_rate <= 0.05
 
 
 def test_clean_cups_to_come_are_rejected_as_seldom_as_promised() -> None:
@@ -42,3 +77,33 @@ def test_clean_cups_to_come_are_rejected_as_seldom_as_promised() -> None:
 def test_maps_without_any_difference_give_no_calibration() -> None:
     with pytest.raises(ValueError, match="q_b above q_a"):
         calibrate(np.full((5, 4, 4), -0.1, np.float32), None, 0.1)
+
+
+@pytest.mark.parametrize("scale_of", [position_scale, radius_scale, None])
+def test_leaving_one_out_keeps_its_promise_although_the_scale_comes_from_the_same_pictures(
+    scale_of: ScaleOf | None,
+) -> None:
+    """The maps are as independent as a bank's are not: what is tested here is the scale."""
+    kept = []
+    for seed in range(100):
+        calibration, promise = calibrate_left_out(_maps(20, seed), scale_of, 0.05, 0.0)
+        to_come = _maps(100, 1000 + seed)
+        kept.append(_rejected(to_come, calibration) <= promise.false_reject_rate)
+        assert promise.scored_on == "leave-one-out"
+    assert np.mean(kept) >= 0.88
+
+
+def test_a_scale_that_knew_its_own_pictures_would_break_the_promise() -> None:
+    maps, to_come = _maps(20, 0), _maps(1000, 1)
+    blind, promise = calibrate_left_out(maps, radius_scale, 0.05, 0.0)
+    knowing, _ = calibrate(maps, radius_scale(maps), 0.05, 0.0)
+    rates = [_rejected(to_come, each) for each in (blind, knowing)]
+    assert rates[0] <= promise.false_reject_rate
+    assert rates[1] > 1.5 * rates[0]
+
+
+def test_two_pictures_are_the_fewest_of_which_one_can_be_left_out() -> None:
+    _, promise = calibrate_left_out(_maps(2, 0), position_scale, 0.05)
+    assert promise.images == 2
+    with pytest.raises(ValueError, match="two pictures"):
+        calibrate_left_out(_maps(1, 0), position_scale, 0.05)

@@ -13,7 +13,8 @@ from onnx import helper
 
 from inspector.core.errors import EngineError
 from inspector.recipe import Teacher, teacher_path
-from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD, OPSET
+from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD
+from inspector.recipe.graph_writer import OPSET
 from inspector.recipe.sources import SOURCES, Committed, Package, source_file
 from inspector.recipe.teacher import default_depth
 from inspector.recipe.weights import (
