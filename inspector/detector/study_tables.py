@@ -1,0 +1,91 @@
+"""A study's table: what was measured, mean ± spread, beside what was published."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich.table import Table
+
+from inspector.detector.studies import Row, Study
+
+COLUMNS = ("pixel AUROC", "pixel F1", "image AUROC", "image F1", "AU-PRO")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A row and what was measured of it.
+
+    Attributes:
+        row: of the study.
+        by_set: for each set, the figures of every seed.
+        skipped: why it was not measured everywhere, or nothing.
+    """
+
+    row: Row
+    by_set: dict[str, list[dict[str, float]]]
+    skipped: str
+
+    def cells(self) -> list[str]:
+        """Mean ± spread of every column; nothing where nothing was measured.
+
+        With one set, the spread is the standard deviation over the seeds; with several it is that over
+        the sets, each of which counts by the mean over its seeds.
+        """
+        if not self.by_set:
+            return [""] * len(COLUMNS)
+        score = self.row.score
+        keys = ("pixel_auroc", "pixel_f1", f"image_auroc_{score}", f"image_f1_{score}", "au_pro")
+        return [_spread(self._values(key)) for key in keys]
+
+    def published(self) -> list[str]:
+        """The paper's figures in the same columns; it has no AU-PRO."""
+        figures = [f"{value:.3f}" for value in self.row.published or ()]
+        return figures + [""] * (len(COLUMNS) - len(figures))
+
+    def _values(self, key: str) -> list[float]:
+        seeds = {name: [figures[key] for figures in runs] for name, runs in self.by_set.items()}
+        if len(seeds) == 1:
+            return next(iter(seeds.values()))
+        return [float(np.mean(values)) for values in seeds.values()]
+
+    def note(self) -> str:
+        """How often it was measured, or why not."""
+        runs = sum(len(figures) for figures in self.by_set.values())
+        counted = f"{runs} on {len(self.by_set)} sets" if len(self.by_set) > 1 else f"{runs}"
+        return "; ".join(text for text in (counted if runs else "", self.skipped) if text)
+
+
+def _spread(values: Sequence[float]) -> str:
+    mean = f"{np.mean(values):.3f}"
+    return f"{mean} ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else mean
+
+
+def printed(study: Study, outcomes: Sequence[Outcome]) -> Table:
+    """For the terminal: each figure above the published one."""
+    table = Table("", *COLUMNS, "runs", title=study.title, caption="below each row, the paper's")
+    group = ""
+    for outcome in outcomes:
+        if outcome.row.group != group:
+            group = outcome.row.group
+            table.add_section()
+            table.add_row(f"[bold]{group}[/]")
+        table.add_row(outcome.row.name, *outcome.cells(), outcome.note())
+        if outcome.row.published is not None:
+            table.add_row("", *(f"[dim]{text}[/]" for text in outcome.published()), "[dim]paper[/]")
+    return table
+
+
+def markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
+    """For the documents: each figure with the published one behind it in brackets."""
+    lines = [
+        f"### {study.title}",
+        "",
+        "| row | " + " | ".join(COLUMNS) + " | runs |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+    ]
+    for outcome in outcomes:
+        pairs = zip(outcome.cells(), outcome.published(), strict=True)
+        cells = [f"{ours or '–'} ({theirs})" if theirs else ours for ours, theirs in pairs]
+        lines.append("| " + " | ".join((outcome.row.name, *cells, outcome.note())) + " |")
+    lines += ["", "Mean ± spread; in brackets the published figure."]
+    return "\n".join(lines) + "\n"
