@@ -42,6 +42,13 @@ app = typer.Typer(
     cls=_Commands, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False
 )
 _LineFile = Annotated[Path, typer.Argument(metavar="LINE.yaml", help="the line's configuration")]
+_METHOD = {
+    "teach": "Teach a cup type: clean pictures in, a verified recipe out.",
+    "evaluate": "Judge a test set by a recipe and compare with the truth.",
+    "sweep": "Measure the paper's tables, row for row, on a data set.",
+    "distil": "Distil a small teacher from a larger one.",
+}
+"""The method's commands are loaded on use: they need torch, which a line does not have."""
 _MARKS = {"ok": "[green]✓ ok[/]", "warning": "[yellow]! warning[/]", "error": "[red]✗ error[/]"}
 
 
@@ -116,3 +123,26 @@ def demo(
         )
     )
     raise typer.Exit(code)
+
+
+def _method(context: typer.Context) -> None:
+    """Hands a command to the method's own, which knows its options."""
+    try:
+        from inspector.detector.commands import app as method
+    except ModuleNotFoundError as error:
+        raise InspectorError(
+            f"'{context.info_name}' needs the package {error.name}",
+            "run: pip install 'inspector[train]'",
+        ) from error
+    arguments = [str(context.info_name), *context.args]
+    code = get_command(method).main(arguments, prog_name="inspector", standalone_mode=False)
+    raise typer.Exit(code or 0)
+
+
+for _name, _about in _METHOD.items():
+    app.command(
+        _name,
+        help=_about,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )(_method)

@@ -50,7 +50,10 @@ def radius_scale(distances: Maps) -> Maps:
     """The same for polar views: how far clean cups ever go at each radius, relative to the median one.
 
     Water drops and the rim's shine come at any angle, so all angles of a radius share one scale, and it
-    is their greatest distance, since the image score is the hottest position.
+    comes from their greatest distance, since the image score is the hottest position. It is the root of it:
+    the greatest of a few clean cups is itself a chance, and defects are hotter, too, where clean cups
+    are. On development cups that told more apart than the greatest distance or none
+    (``docs/measurements/detector.md``).
 
     Args:
         distances: n×h×w of clean pictures, D of Eq. 1.
@@ -58,7 +61,7 @@ def radius_scale(distances: Maps) -> Maps:
     Returns:
         h×w, the same all along a row, nearer to 1 the fewer the pictures, at least a half.
     """
-    scale = _trusted(-distances.min(axis=(0, 2)), len(distances))
+    scale = _trusted(np.sqrt(-distances.min(axis=(0, 2))), len(distances))
     return np.asarray(np.repeat(scale[:, None], distances.shape[2], axis=1), np.float32)
 
 

@@ -19,7 +19,7 @@ from inspector.decision import heat_map, image_score
 from inspector.detector.calibrating import SCORE_SHARE, position_scale
 from inspector.detector.figures import figures
 from inspector.detector.loss import distance_map
-from inspector.detector.memory_bank import MemoryBank
+from inspector.detector.memory_bank import learn_bank, leave_one_out
 from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher
 from inspector.detector.peers import peer_maps
 from inspector.detector.studies import Method, Row, planned
@@ -149,8 +149,11 @@ def measured(
         results["plain"] = _figures(heat_map(test), cell.on)
     elif cell.method == "bank":
         known = _known(cell.teacher, models, cell.on)
-        bank = MemoryBank(known[0][drawn], seed=cell.seed)
-        results["plain"] = _figures(heat_map(bank.distance_map(known[1]).numpy()), cell.on)
+        clean = leave_one_out(known[0][drawn], "everywhere", seed=cell.seed).numpy()
+        bank = learn_bank(known[0][drawn], "everywhere", seed=cell.seed)
+        test = bank.distance_map(known[1]).numpy()
+        results["scaled"] = _figures(heat_map(test, position_scale(clean)), cell.on)
+        results["plain"] = _figures(heat_map(test), cell.on)
     else:
         maps = peer_maps(cell.method, cell.on.clean[drawn], cell.on.test, cell.seed, on_step)
         results["plain"] = _figures(maps, cell.on)

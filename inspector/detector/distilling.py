@@ -5,11 +5,12 @@ photographs of all kinds and from rendered cups, and what it learns is to forete
 each channel counted alike. The source's own weights never reach the result, except as a start: every second
 channel and head of the first blocks, which spares the small network the first hours.
 
-    python -m inspector.detector.distilling --images PHOTOS --images CUPS --out models/inspector-deit-tiny.safetensors
+    inspector distil --images PHOTOS --images CUPS --out models/inspector-deit-tiny.safetensors
 """
 
 import json
 from collections import deque
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,7 @@ from torch.nn import functional
 
 from inspector.core.errors import InspectorError
 from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
+from inspector.detector.from_timm import plain_name
 from inspector.detector.loss import cosine_distance
 from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher, plain_weights
 from inspector.detector.pictures import picture_files
@@ -112,7 +114,7 @@ class _Source:
         """Of one depth."""
         return self._network.architecture.width
 
-    def _keep(self, depth: int):  # type: ignore[no-untyped-def]
+    def _keep(self, depth: int) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_module: nn.Module, _input: object, output: Tensor) -> None:
             self._seen[depth] = output[:, self._network.architecture.prefix_tokens :]
 
@@ -275,15 +277,13 @@ def _start_from(source: FeatureNetwork, small: FeatureNetwork) -> None:
 
 
 def _load(network: FeatureNetwork, chosen: Weights) -> None:
-    from inspector.detector.from_timm import plain_name
-
     state = network.state_dict()
     for name, value in state.items():
         if plain_name(name) in chosen:
             value.copy_(torch.from_numpy(np.array(chosen[plain_name(name)])).reshape(value.shape))
 
 
-def main(
+def distil_command(
     images: Annotated[list[Path], typer.Option(help="folder of pictures; may be given again")],
     out: Annotated[Path, typer.Option(help="file of the small teacher, .safetensors")],
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps")] = DistillingPlan.steps,
@@ -300,11 +300,3 @@ def main(
     save_half(out, plain_weights(small), SMALL.heads)
     checkpoint.unlink()
     console.print(f"{out} is written: {len(files)} pictures, {steps} steps of {plan.batch} crops")
-
-
-if __name__ == "__main__":
-    try:
-        typer.run(main)
-    except InspectorError as error:
-        Console(stderr=True).print(f"[red]{error}[/red]")
-        raise SystemExit(2) from error

@@ -80,10 +80,11 @@ def promised_threshold(
     ranks = np.arange(1, count + 1)
     limits = beta.ppf(confidence, count + 1 - ranks, ranks)  # falls with the rank
     kept = min(int(np.count_nonzero(limits > wanted + _ROUNDING)), count - 1)
+    proven = scored_on != "augmented views"
     return Promise(
         threshold=float(np.sort(scores)[kept]),
-        false_reject_rate=float(limits[kept]),
-        expected_rate=(count - kept) / (count + 1),
+        false_reject_rate=float(limits[kept]) if proven else 1.0,
+        expected_rate=(count - kept) / (count + 1) if proven else 1.0,
         confidence=confidence,
         images=count,
         wanted=wanted,

