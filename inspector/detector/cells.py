@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
 from types import MappingProxyType
@@ -17,13 +17,13 @@ from torch import Tensor
 from inspector.core.errors import RecipeError
 from inspector.decision import heat_map, image_score
 from inspector.detector.calibrating import SCORE_SHARE, position_scale
-from inspector.detector.figures import figures
+from inspector.detector.figures import figures, image_figures
 from inspector.detector.loss import distance_map
 from inspector.detector.memory_bank import learn_bank, leave_one_out
 from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher
-from inspector.detector.peers import peer_maps
+from inspector.detector.peers import check_peers, peer_maps
 from inspector.detector.studies import Method, Row, planned
-from inspector.detector.study_sets import StudySet
+from inspector.detector.study_sets import StudySet, transfer_pairs
 from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Teacher
 
@@ -41,7 +41,7 @@ class Cell:
         on: the set.
         method: what is taught.
         teacher: whose features.
-        plan: of the student's training; None where there is no student.
+        plan: of the training; of the peers', only steps and seed count. None where nothing is trained.
         width: of the student's tokens; None: the teacher's.
         pictures: clean pictures drawn; None: all.
         seed: of the draw and of everything else random.
@@ -98,12 +98,19 @@ def cell_of(
 
     Raises:
         RecipeError: the row cannot be measured on this set; says why.
+        EngineError: the package that it needs is not installed.
     """
     if row.pictures is not None and len(on.clean) <= row.pictures:
         raise RecipeError(
             f"{on.name} has only {len(on.clean)} clean pictures", "measure it on a set with more"
         )
-    plan = planned(row, steps, seed) if row.method == "student" else None
+    plan = None
+    if row.method == "student":
+        plan = planned(row, steps, seed)
+    elif row.method != "bank":
+        check_peers()
+        published = TrainingPlan.as_published(row.pictures or len(on.clean), seed=seed)
+        plan = replace(published, steps=steps or published.steps)
     sources: tuple[StudySet, ...] = ()
     if plan is not None and "transfer" in plan.strategies:
         sources = tuple(other for other in others if other.fingerprint != on.fingerprint)
@@ -112,15 +119,7 @@ def cell_of(
                 "transfer needs defective cups of other types, and there is one set only",
                 "give a folder of several sets",
             )
-    own = Teacher(
-        teacher.name,
-        teacher.rows,
-        teacher.columns,
-        row.depth or teacher.depth,
-        row.output_norm,
-        teacher.file,
-        teacher.file_sha256,
-    )
+    own = replace(teacher, depth=row.depth or teacher.depth, output_norm=row.output_norm)
     return Cell(on, row.method, own, plan, row.width, row.pictures, seed, sources)
 
 
@@ -140,23 +139,27 @@ def measured(
     begun = time.monotonic()
     drawn = _drawn(len(cell.on.clean), cell.pictures, cell.seed)
     results: Measured = {}
-    if cell.method == "student":
-        known = _known(cell.teacher, models, cell.on)
-        student = _taught(cell, drawn, models, on_step)
-        clean = distance_map(_said(student, cell.on.clean[drawn]), known[0][drawn]).numpy()
-        test = distance_map(_said(student, cell.on.test), known[1]).numpy()
-        results["scaled"] = _figures(heat_map(test, position_scale(clean)), cell.on)
-        results["plain"] = _figures(heat_map(test), cell.on)
-    elif cell.method == "bank":
-        known = _known(cell.teacher, models, cell.on)
-        clean = leave_one_out(known[0][drawn], "everywhere", seed=cell.seed).numpy()
-        bank = learn_bank(known[0][drawn], "everywhere", seed=cell.seed)
-        test = bank.distance_map(known[1]).numpy()
-        results["scaled"] = _figures(heat_map(test, position_scale(clean)), cell.on)
-        results["plain"] = _figures(heat_map(test), cell.on)
-    else:
-        maps = peer_maps(cell.method, cell.on.clean[drawn], cell.on.test, cell.seed, on_step)
-        results["plain"] = _figures(maps, cell.on)
+    match cell.method:
+        case "student":
+            student = _taught(cell, drawn, models, on_step)
+            clean, test = _known(cell.teacher, models, cell.on)
+            scale = position_scale(_distances(student, cell.on.clean[drawn], clean[drawn]))
+            distances = _distances(student, cell.on.test, test)
+            results["scaled"] = _figures(heat_map(distances, scale), cell.on)
+            results["plain"] = _figures(heat_map(distances), cell.on)
+        case "bank":
+            clean, test = _known(cell.teacher, models, cell.on)
+            left_out = leave_one_out(clean[drawn], "everywhere", seed=cell.seed).numpy()
+            bank = learn_bank(clean[drawn], "everywhere", seed=cell.seed)
+            distances = bank.distance_map(test).numpy()
+            results["scaled"] = _figures(heat_map(distances, position_scale(left_out)), cell.on)
+            results["plain"] = _figures(heat_map(distances), cell.on)
+        case "efficient-ad" | "reverse-distillation" as peer:
+            pictures = cell.on.clean[drawn]
+            maps = peer_maps(peer, pictures, cell.on.test, cell.steps, cell.seed)
+            results["plain"] = _figures(maps, cell.on)
+        case "diffusion":
+            raise NotImplementedError("a row that needs a generating network has no cells")
     results["cost"] = {"seconds": round(time.monotonic() - begun, 1)}
     return results
 
@@ -202,19 +205,10 @@ def _architecture(teacher: Architecture, width: int | None) -> Architecture:
     )
 
 
-def transfer_pairs(others: Sequence[StudySet], seed: int) -> NDArray[np.uint8]:
-    """Eq. 12's pairs: every defective test picture of other types, each with a normal one of its type.
-
-    Returns:
-        P×2×R×K×3 uint8, the defective picture first.
-    """
-    random = np.random.default_rng((seed, 3))
-    pairs = []
-    for other in others:
-        defective, normal = other.test[other.defective], other.normal
-        beside = random.integers(len(normal), size=len(defective))
-        pairs.append(np.stack([defective, normal[beside]], axis=1))
-    return np.concatenate(pairs)
+def _distances(
+    student: FeatureNetwork, images: NDArray[np.uint8], teacher: Tensor
+) -> NDArray[np.float32]:
+    return np.asarray(distance_map(_said(student, images), teacher).numpy(), np.float32)
 
 
 @cache
@@ -252,16 +246,14 @@ def _figures(heats: NDArray[np.float32], on: StudySet) -> dict[str, float]:
     hottest = [image_score(heat, 0.0) for heat in heats]
     mean = [image_score(heat, SCORE_SHARE) for heat in heats]
     never = float("inf")
-    one = figures(hottest, labels, pictures, list(on.masks), never, never)
-    # The image score changes nothing on the pixels, so the second time each picture is one pixel.
-    dots = [np.array([[score]], np.float32) for score in mean]
-    other = figures(mean, labels, dots, [np.array([[label]]) for label in labels], never, never)
+    counted = figures(hottest, labels, pictures, list(on.masks), never, never)
+    auroc, f1 = image_figures(mean, labels)
     return {
-        "pixel_auroc": one.pixel_auroc,
-        "pixel_f1": one.pixel_f1_best,
-        "au_pro": one.au_pro,
-        "image_auroc_maximum": one.image_auroc,
-        "image_f1_maximum": one.image_f1_best,
-        "image_auroc_mean": other.image_auroc,
-        "image_f1_mean": other.image_f1_best,
+        "pixel_auroc": counted.pixel_auroc,
+        "pixel_f1": counted.pixel_f1_best,
+        "au_pro": counted.au_pro,
+        "image_auroc_maximum": counted.image_auroc,
+        "image_f1_maximum": counted.image_f1_best,
+        "image_auroc_mean": auroc,
+        "image_f1_mean": f1,
     }

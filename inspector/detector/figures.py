@@ -61,8 +61,7 @@ def figures(
     Raises:
         ValueError: pictures or pixels are all clean or all defective, so that nothing can be told.
     """
-    truth = np.asarray(labels, np.bool_)
-    image = _Curve(np.nan_to_num(np.asarray(scores, np.float64), nan=np.inf), truth, truth)
+    image = _image_curve(scores, labels)
     pixel = _Curve(
         np.concatenate([heat.ravel() for heat in heats]),
         np.concatenate([mask.ravel() for mask in masks]),
@@ -77,6 +76,12 @@ def figures(
         pixel_f1=pixel.f1_above(pixel_threshold),
         au_pro=pixel.overlap_area(),
     )
+
+
+def image_figures(scores: Sequence[float], labels: Sequence[bool]) -> tuple[float, float]:
+    """Image AUROC and best image F1 alone, of n scores and whether they are of defective pictures."""
+    curve = _image_curve(scores, labels)
+    return curve.area(), curve.best_f1()
 
 
 class _Curve:
@@ -132,6 +137,11 @@ class _Curve:
         # 2·TP/(2·TP + FP + FN), and TP + FN are all there are.
         called_or_true = self._found + self._false + self._found[-1]
         return np.asarray(2.0 * self._found / called_or_true, np.float64)
+
+
+def _image_curve(scores: Sequence[float], labels: Sequence[bool]) -> _Curve:
+    truth = np.asarray(labels, np.bool_)
+    return _Curve(np.nan_to_num(np.asarray(scores, np.float64), nan=np.inf), truth, truth)
 
 
 def _region_shares(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import RecipeError
 from inspector.core.files import write_atomically
 from inspector.detector.datasets import GOOD, Labelled, clean_files, labelled_files
-from inspector.detector.evaluation import Seen, seen_cups, seen_whole
+from inspector.detector.evaluation import seen_cups, seen_whole
 from inspector.detector.preparation import PIXEL_FORMAT, OnProgress, prepare_frames, views_of
 from inspector.recipe.manifest import ViewEntry
 from inspector.recipe.weights import file_sha256
@@ -35,6 +36,7 @@ class StudySet:
         defective: m bool.
         masks: where they are defective, m times h×w bool; 384×384, or for whole pictures these reduced.
         refused: test pictures that vision refused; they are in no figure.
+        turned: whether cups were turned upright.
     """
 
     name: str
@@ -45,6 +47,17 @@ class StudySet:
     defective: NDArray[np.bool_] = field(compare=False)
     masks: tuple[NDArray[np.bool_], ...] = field(compare=False)
     refused: int = field(compare=False)
+    turned: bool = field(compare=False)
+
+    def about(self) -> str:
+        """What a reader of its figures must know, in one line."""
+        lie = "upright" if self.turned else "as they lie"
+        cups = "" if self.view.kind == "whole" else f", cups {lie}"
+        refused = f", {self.refused} more refused by vision" if self.refused else ""
+        return (
+            f"{self.name}: {len(self.clean)} clean pictures, {len(self.test)} test pictures{refused}"
+            f"{cups}, {self.view.rows}×{self.view.columns} px."
+        )
 
     @property
     def normal(self) -> NDArray[np.uint8]:
@@ -96,31 +109,61 @@ def study_set(
     """
     name = folder.resolve().name
     files, labelled = clean_files(folder), labelled_files(folder)
-    fingerprint = _fingerprint(
-        folder, files, labelled, view, None if view.kind == "whole" else background
-    )
+    finder = None if view.kind == "whole" else background
+    fingerprint = _fingerprint(folder, files, labelled, view, finder)
     path = kept / f"{name}-{fingerprint[:16]}.npz"
     if path.is_file():
         return _read(path, name, fingerprint, view)
+    reference = None
     if view.kind == "whole":
-        clean = views_of(files, view).views
+        clean = views_of(files, view, on_progress).views
         seen = list(seen_whole(labelled, view, on_progress))
     else:
-        learned = len(files) >= FEWEST
         network = segment()
+        orientation: Literal["learn"] | None = "learn" if len(files) >= FEWEST else None
         prepared = prepare_frames(
-            files, network, view, orientation="learn" if learned else None, on_progress=on_progress
+            files, network, view, orientation=orientation, on_progress=on_progress
         )
         clean = prepared.views
-        reference = None
         if prepared.orientation is not None:
             upright = path.with_suffix(".orientation.npz")
             write_atomically(upright, prepared.orientation)
             reference = OrientationReference.load(upright)
         seen = list(seen_cups(labelled, network, reference, view, on_progress))
-    ready = _from_seen(name, fingerprint, view, clean, seen)
+    shown = [one for one in seen if one.view is not None]
+    ready = StudySet(
+        name,
+        fingerprint,
+        view,
+        clean,
+        test=np.array([one.view for one in shown]),
+        defective=np.array([one.kind != GOOD for one in shown]),
+        masks=tuple(one.mask for one in shown if one.mask is not None),
+        refused=len(seen) - len(shown),
+        turned=reference is not None,
+    )
+    if len(set(ready.defective)) < 2 or not any(mask.any() for mask in ready.masks):
+        raise RecipeError(
+            f"the test pictures of {name} that can be seen are not both clean and defective",
+            "put clean ones into test/good and defective ones, with their masks, beside it",
+        )
     _write(path, ready)
     return ready
+
+
+def transfer_pairs(others: Sequence[StudySet], seed: int) -> NDArray[np.uint8]:
+    """Eq. 12's pairs: every defective test picture of other types, each with a normal one of its type.
+
+    Returns:
+        P×2×R×K×3 uint8, the defective picture first.
+    """
+    random = np.random.default_rng((seed, 3))
+    pairs = []
+    for other in others:
+        defective, normal = other.test[other.defective], other.normal
+        beside = random.integers(len(normal), size=len(defective))
+        pairs.append(np.stack([defective, normal[beside]], axis=1))
+    return np.concatenate(pairs)
 
 
 def _fingerprint(
@@ -139,47 +182,17 @@ def _fingerprint(
     return digest.hexdigest()
 
 
-def _from_seen(
-    name: str,
-    fingerprint: str,
-    view: ViewEntry,
-    clean: NDArray[np.uint8],
-    seen: Sequence[Seen],
-) -> StudySet:
-    views, defective, masks = [], [], []
-    for one in seen:
-        if one.view is not None and one.mask is not None:
-            views.append(one.view)
-            defective.append(one.kind != GOOD)
-            masks.append(one.mask)
-    if len(set(defective)) < 2 or not any(mask.any() for mask in masks):
-        raise RecipeError(
-            f"the test pictures of {name} that can be seen are not both clean and defective",
-            "put clean ones into test/good and defective ones, with their masks, beside it",
-        )
-    return StudySet(
-        name,
-        fingerprint,
-        view,
-        clean,
-        np.stack(views),
-        np.array(defective),
-        tuple(masks),
-        len(seen) - len(views),
-    )
-
-
 def _write(path: Path, ready: StudySet) -> None:
     stream = io.BytesIO()
-    masks = {f"mask{number}": mask for number, mask in enumerate(ready.masks)}
-    np.savez_compressed(
-        stream,
-        clean=ready.clean,
-        test=ready.test,
-        defective=ready.defective,
-        refused=np.array(ready.refused),
-        **masks,
-    )
+    arrays: dict[str, Any] = {
+        "clean": ready.clean,
+        "test": ready.test,
+        "defective": ready.defective,
+        "refused": ready.refused,
+        "turned": ready.turned,
+    }
+    arrays |= {f"mask{number}": mask for number, mask in enumerate(ready.masks)}
+    np.savez_compressed(stream, **arrays)
     try:
         write_atomically(path, stream.getvalue())
     except OSError as error:
@@ -200,6 +213,7 @@ def _read(path: Path, name: str, fingerprint: str, view: ViewEntry) -> StudySet:
                 kept["defective"],
                 masks,
                 int(kept["refused"]),
+                bool(kept["turned"]),
             )
     except (OSError, KeyError, ValueError) as error:
         raise RecipeError(

@@ -48,11 +48,19 @@ class Outcome:
             return next(iter(seeds.values()))
         return [float(np.mean(values)) for values in seeds.values()]
 
-    def note(self) -> str:
-        """How often it was measured, or why not."""
+    def runs(self) -> str:
+        """How often it was measured."""
         runs = sum(len(figures) for figures in self.by_set.values())
-        counted = f"{runs} on {len(self.by_set)} sets" if len(self.by_set) > 1 else f"{runs}"
-        return "; ".join(text for text in (counted if runs else "", self.skipped) if text)
+        return f"{runs} on {len(self.by_set)} sets" if len(self.by_set) > 1 else f"{runs or ''}"
+
+
+def left_out(outcomes: Sequence[Outcome]) -> list[str]:
+    """Why rows were not measured, or not everywhere: a line a reason, with the rows that it concerns."""
+    rows: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.skipped:
+            rows.setdefault(outcome.skipped, []).append(outcome.row.name)
+    return [f"Not measured: {', '.join(names)}: {why}." for why, names in rows.items()]
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -62,14 +70,15 @@ def _spread(values: Sequence[float]) -> str:
 
 def printed(study: Study, outcomes: Sequence[Outcome]) -> Table:
     """For the terminal: each figure above the published one."""
-    table = Table("", *COLUMNS, "runs", title=study.title, caption="below each row, the paper's")
+    caption = "below each row, the paper's" if _beside_published(outcomes) else None
+    table = Table("", *COLUMNS, "runs", title=study.title, caption=caption)
     group = ""
     for outcome in outcomes:
         if outcome.row.group != group:
             group = outcome.row.group
             table.add_section()
             table.add_row(f"[bold]{group}[/]")
-        table.add_row(outcome.row.name, *outcome.cells(), outcome.note())
+        table.add_row(outcome.row.name, *outcome.cells(), outcome.runs())
         if outcome.row.published is not None:
             table.add_row("", *(f"[dim]{text}[/]" for text in outcome.published()), "[dim]paper[/]")
     return table
@@ -86,6 +95,13 @@ def markdown(study: Study, outcomes: Sequence[Outcome]) -> str:
     for outcome in outcomes:
         pairs = zip(outcome.cells(), outcome.published(), strict=True)
         cells = [f"{ours or '–'} ({theirs})" if theirs else ours for ours, theirs in pairs]
-        lines.append("| " + " | ".join((outcome.row.name, *cells, outcome.note())) + " |")
-    lines += ["", "Mean ± spread; in brackets the published figure."]
+        lines.append("| " + " | ".join((outcome.row.name, *cells, outcome.runs())) + " |")
+    text = "Mean ± standard deviation, over the seeds of one set or over several sets"
+    lines += ["", text + ("; in brackets the published." if _beside_published(outcomes) else ".")]
+    for line in left_out(outcomes):
+        lines += ["", line]
     return "\n".join(lines) + "\n"
+
+
+def _beside_published(outcomes: Sequence[Outcome]) -> bool:
+    return any(outcome.row.published is not None for outcome in outcomes)

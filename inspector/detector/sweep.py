@@ -1,6 +1,5 @@
 """``inspector sweep``: measure a study cell by cell, keep what is measured, print it beside the paper's."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -12,67 +11,21 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from inspector.core.errors import RecipeError
+from inspector.core.errors import InspectorError, RecipeError
 from inspector.core.files import write_atomically
 from inspector.detector.cells import Cell, Measured, cell_of, measured
 from inspector.detector.studies import STUDIES, Row, Study
+from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set
-from inspector.detector.study_tables import Outcome, markdown, printed
+from inspector.detector.study_tables import Outcome, left_out, markdown, printed
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import Segment
 
-FORMAT = "inspector sweep 1"
 BACKGROUND = "background.onnx"
 _NOT_RUN = "needs a generating network: its own issue"
 console = Console()
-
-
-class Results:
-    """Measured cells in one JSON file, whole after each."""
-
-    def __init__(self, path: Path) -> None:
-        """Read what is there.
-
-        Raises:
-            RecipeError: the file is damaged or something else.
-        """
-        self._path = path
-        self._cells: dict[str, Measured] = {}
-        if not path.exists():
-            return
-        try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if content["format"] != FORMAT:
-                raise ValueError(content["format"])
-            for entry in content["cells"]:
-                figures = entry["measured"]
-                assert isinstance(figures["cost"]["seconds"], float)
-                self._cells[json.dumps(entry["cell"], sort_keys=True)] = figures
-        except (OSError, ValueError, KeyError, TypeError, AssertionError) as error:
-            raise RecipeError(
-                f"{path} is damaged, or no file of this command", "name another file with --out"
-            ) from error
-
-    def get(self, cell: Cell) -> Measured | None:
-        """What was measured, if it was."""
-        return self._cells.get(cell.key())
-
-    def add(self, cell: Cell, figures: Measured) -> None:
-        """Keep a cell's figures.
-
-        Raises:
-            RecipeError: the file cannot be written.
-        """
-        self._cells[cell.key()] = figures
-        cells = [{"cell": json.loads(key), "measured": m} for key, m in self._cells.items()]
-        content = json.dumps({"format": FORMAT, "cells": cells}, indent=1) + "\n"
-        try:
-            write_atomically(self._path, content.encode())
-        except OSError as error:
-            what = f"cannot write {self._path}: {error.strerror}"
-            raise RecipeError(what, "make room there, or name another file") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +73,8 @@ def schedule(
                 elif seed < (row.draws or seeds):
                     try:
                         cells.append((row, on.name, cell_of(row, on, others, teacher, steps, seed)))
-                    except RecipeError as error:
-                        skipped[row.name] = error.what
+                    except InspectorError as error:
+                        skipped[row.name] = str(error)
     return Schedule(tuple(cells), skipped)
 
 
@@ -214,7 +167,10 @@ def sweep_command(
         Path | None, typer.Option("--markdown", help="write the table there, too")
     ] = None,
     ray: Annotated[
-        str | None, typer.Option(metavar="ADDRESS", help="measure on a ray cluster; local: here")
+        str | None,
+        typer.Option(
+            metavar="ADDRESS", help="measure on a ray cluster; local: one on this machine"
+        ),
     ] = None,
     models: Annotated[Path, typer.Option(help="folder of the networks")] = Path("models"),
 ) -> None:
@@ -247,11 +203,8 @@ def sweep_command(
         raise typer.Exit(130) from None
     found = outcomes(asked, plan, results)
     console.print(printed(asked, found))
-    for one in sets.values():
-        if one.refused:
-            console.print(
-                f"{one.name}: {one.refused} test pictures refused by vision, in no figure"
-            )
+    for line in (*left_out(found), *(one.about() for one in sets.values())):
+        console.print(line)
     if markdown_file is not None:
         write_atomically(markdown_file, markdown(asked, found).encode())
 
