@@ -42,6 +42,9 @@ def position_scale(distances: Maps) -> Maps:
 
     Returns:
         h×w, smoothed over 3×3 positions, nearer to 1 the fewer the pictures, at least a half.
+
+    Raises:
+        ValueError: the pictures are all alike.
     """
     return _trusted(cv2.blur(-distances.mean(axis=0), (3, 3)), len(distances))
 
@@ -60,6 +63,9 @@ def radius_scale(distances: Maps) -> Maps:
 
     Returns:
         h×w, the same all along a row, nearer to 1 the fewer the pictures, at least a half.
+
+    Raises:
+        ValueError: the pictures are all alike.
     """
     scale = _trusted(np.sqrt(-distances.min(axis=(0, 2))), len(distances))
     return np.asarray(np.repeat(scale[:, None], distances.shape[2], axis=1), np.float32)
@@ -73,7 +79,10 @@ def _trusted(spread: NDArray[np.floating], pictures: int) -> Maps:
     on the careful side: five pictures then count for 0.38, eighty-four for 0.91. The scale is a ratio, so
     it is its logarithm that is drawn back.
     """
-    relative = (spread / np.median(spread)) ** (pictures / (pictures + _DOUBT))
+    typical = np.median(spread)
+    if not typical > 0:
+        raise ValueError("the clean pictures are all alike")
+    relative = (spread / typical) ** (pictures / (pictures + _DOUBT))
     return np.asarray(np.maximum(relative, _QUIETEST), np.float32)
 
 

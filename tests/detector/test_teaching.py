@@ -9,63 +9,109 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import judge
-from inspector.detector.networks import Architecture
-from inspector.detector.preparation import chosen
-from inspector.detector.teaching import Lesson, teach
+from inspector.detector.bundle import Clean
+from inspector.detector.teaching import ENOUGH, Lesson, separation, stained_copies, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
 from inspector.recipe import Recipe, Teacher
 from inspector.recipe.graph import write_transformer
+from inspector.recipe.manifest import ViewEntry
 from tests.engine.small import small_weights
 
 LESSON = Lesson(
     name="type-09",
     teacher=Teacher(rows=112, columns=112, depth=2),
-    architecture=Architecture(rows=112, columns=112, width=48, depth=2, heads=3),
-    plan=TrainingPlan(steps=30, batch=2, learning_rate=1e-3, start="random"),
-    training_images=8,
+    view=ViewEntry(kind="upright", rows=112, columns=112),
+    scorer="bank",
+    plan=TrainingPlan(steps=6, learning_rate=1e-3, strategies=("brightness-contrast",)),
     false_reject_rate=0.1,
 )
 
 
-def _cups(count: int) -> NDArray[np.uint8]:
+def _cups(count: int, noise: float = 3.0) -> NDArray[np.uint8]:
     """Discs with a print, each with a little noise of its own."""
-    row, column = np.mgrid[:384, :384]
-    cup = np.full((384, 384, 3), 128, np.uint8)
-    cup[np.hypot(row - 192, column - 192) < 180] = (200, 205, 210)
-    cup[100:140, 150:230] = (60, 90, 140)
-    noise = np.random.default_rng(0).normal(0, 3, (count, 384, 384, 3))
-    return np.clip(cup + noise, 0, 255).astype(np.uint8)
+    row, column = np.mgrid[:112, :112]
+    cup = np.full((112, 112, 3), 128, np.uint8)
+    cup[np.hypot(row - 56, column - 56) < 52] = (200, 205, 210)
+    cup[30:42, 44:68] = (60, 90, 140)
+    grain = np.random.default_rng(0).normal(0, noise, (count, 112, 112, 3))
+    return np.clip(cup + grain, 0, 255).astype(np.uint8)
+
+
+def _clean(count: int) -> Clean:
+    return Clean(_cups(count), [f"cup-{number:02d}.png" for number in range(count)])
 
 
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = tmp_path_factory.mktemp("taught")
-    recipe, promise = teach(
-        LESSON, _cups(20), folder / "type-09", folder / "models", orientation=b"any"
-    )
-    assert promise.images == 12
-    assert promise.expected_rate == pytest.approx(1 / 13)
-    return recipe
+    lesson = replace(LESSON, scorer="student")
+    return teach(lesson, _clean(24), folder / "type-09", folder / "models").recipe
 
 
-def test_the_recipe_goes_live_and_passes_its_own_golden_cups(taught: Recipe) -> None:
-    detector = open_detector(taught)
-    for distance in detector.distances(taught.golden_images):
-        assert not judge(distance, taught.calibration).defective
+def test_five_clean_cups_make_a_recipe_at_once_and_it_goes_live(tmp_path: Path) -> None:
+    told: list[str] = []
+    lesson = replace(LESSON, scorer="auto")
+    found = teach(lesson, _clean(5), tmp_path / "type-09", tmp_path / "models", tell=told.append)
+    recipe = found.recipe
+    assert recipe.bank is not None
+    assert recipe.student is None
+    assert recipe.manifest.calibration.scored_on == "leave-one-out"
+    assert found.promise.images == 5
+    assert found.promise.images_needed == 29
+    assert "is live" in told[0]
+    assert "the bank stays" in told[1]
+    clean, stained, _ = open_detector(recipe).distances(recipe.golden_images)
+    assert not judge(clean, recipe.calibration).defective
+    assert judge(stained, recipe.calibration).defective
 
 
-def test_the_recipe_says_how_it_was_made(taught: Recipe) -> None:
+def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_seen(
+    tmp_path: Path,
+) -> None:
+    told: list[str] = []
+    lesson = replace(LESSON, scorer="auto")
+    clean = _clean(ENOUGH)
+    recipe = teach(lesson, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append).recipe
+    assert "laid over 5 clean pictures that neither has seen" in told[1]
+    took_over = "the student takes over" in told[1]
+    assert (recipe.student is not None) == took_over
+    assert recipe.manifest.version == (2 if took_over else 1)
+    open_detector(recipe)
+
+
+def test_a_student_has_its_thresholds_from_cups_that_it_has_not_seen(taught: Recipe) -> None:
     calibration = taught.manifest.calibration
-    assert (calibration.training_images, calibration.threshold_images) == (8, 12)
-    assert calibration.false_reject_rate == pytest.approx(1 - 0.05 ** (1 / 12))
+    assert (calibration.training_images, calibration.threshold_images) == (18, 6)
+    assert calibration.scored_on == "held-out"
     assert "Clean pictures only" in calibration.how
-    assert taught.manifest.version == 1
+    open_detector(taught)
+
+
+def test_of_too_few_cups_a_student_promises_nothing(tmp_path: Path) -> None:
+    lesson = replace(LESSON, scorer="student")
+    found = teach(lesson, _clean(4), tmp_path / "type-09", tmp_path / "models")
+    assert found.recipe.manifest.calibration.scored_on == "augmented views"
+    assert found.promise.false_reject_rate == 1.0
+
+
+def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: Path) -> None:
+    clean = _clean(20)
+    clean.views[7, 40:100, 40:100] = (60, 45, 20)
+    told: list[str] = []
+    found = teach(LESSON, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append)
+    assert "cup-07.png" in told[0]
+    assert "cup-06.png" not in told[0]
+    assert found.recipe.manifest.calibration.training_images == 19
+    kept = replace(LESSON, keep_suspects=True)
+    again = teach(kept, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append)
+    assert again.recipe.manifest.calibration.training_images == 20
 
 
 def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path: Path) -> None:
     other = tmp_path / "other.onnx"
     write_transformer(small_weights(1, outputs=384), 2, (56, 56), other)
+    assert taught.student is not None
     changed = taught.student.read_bytes()
     try:
         taught.student.write_bytes(other.read_bytes())
@@ -75,16 +121,34 @@ def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path:
         taught.student.write_bytes(changed)
 
 
-def test_teaching_again_counts_the_version_up(taught: Recipe) -> None:
-    again, _ = teach(LESSON, _cups(20), taught.folder, taught.student.parent, orientation=b"any")
-    assert again.manifest.version == 2
-    assert again.manifest.student == taught.manifest.student
+def test_teaching_again_gives_the_same_bank_and_counts_the_version_up(tmp_path: Path) -> None:
+    first = teach(LESSON, _clean(6), tmp_path / "type-09", tmp_path / "models").recipe
+    again = teach(LESSON, _clean(6), tmp_path / "type-09", tmp_path / "models").recipe
+    assert (first.manifest.version, again.manifest.version) == (1, 2)
+    assert again.manifest.bank == first.manifest.bank
 
 
-def test_pictures_for_training_and_for_thresholds_are_never_the_same() -> None:
-    training, held_out = chosen(200, 84, seed=0)
-    assert len(training) == 84
-    assert sorted(training + held_out) == list(range(200))
+def test_faint_stains_are_told_from_clean_cups_by_what_sees_them() -> None:
+    clean = _cups(6)
+
+    def sees(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        away = np.abs(pictures.astype(np.float32) - clean.mean(axis=0)).mean(axis=3)
+        return np.asarray(-away / 255, np.float32)
+
+    def blind(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return np.zeros(pictures.shape[:3], np.float32)
+
+    scale = np.ones((112, 112), np.float32)
+    assert separation(sees, clean, scale, 0.01) > 0.8
+    assert separation(blind, clean, scale, 0.01) == pytest.approx(0.5)
+
+
+def test_stains_are_laid_over_copies_and_the_pictures_stay_clean() -> None:
+    clean = _cups(3)
+    before = clean.copy()
+    stained = stained_copies(clean, np.random.default_rng(0), (0.5, 0.7))
+    assert (clean == before).all()
+    assert all((one != other).any() for one, other in zip(stained, clean, strict=True))
 
 
 @pytest.mark.parametrize(
@@ -98,8 +162,14 @@ def test_a_lesson_that_cannot_end_well_does_not_begin(
         replace(LESSON, **wrong)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("count", [1, 8])
-def test_too_few_clean_pictures_are_refused(count: int, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="record more clean cups"):
-        teach(LESSON, _cups(count), tmp_path / "type-09", tmp_path / "models")
+def test_one_clean_picture_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="record more"):
+        teach(LESSON, _clean(1), tmp_path / "type-09", tmp_path / "models")
     assert not (tmp_path / "type-09").exists()
+
+
+def test_pictures_that_are_all_alike_give_no_recipe(tmp_path: Path) -> None:
+    alike = Clean(np.repeat(_cups(1), 5, axis=0), [f"{n}.png" for n in range(5)])
+    with pytest.raises(RecipeError, match="all alike"):
+        teach(LESSON, alike, tmp_path / "type-09", tmp_path / "models")
+    assert not (tmp_path / "type-09" / "recipe.json").exists()

@@ -10,6 +10,7 @@ from inspector.core.errors import EngineError
 from inspector.decision import Calibration, judge
 from inspector.engine import Detector, load_network, verify_golden
 from inspector.recipe import Recipe, load_recipe, network_view
+from inspector.recipe.bank_graph import write_bank
 from tests.engine.small import SIZE, pictures, small_graph
 from tests.recipe.conftest import OnDisk, small_recipe
 
@@ -24,7 +25,7 @@ def detector(tmp_path: Path) -> Detector:
 def _detector(folder: Path, student: int) -> Detector:
     return Detector(
         load_network(small_graph(folder / "teacher.onnx", 1)),
-        load_network(small_graph(folder / f"student-{student}.onnx", student)),
+        student=load_network(small_graph(folder / f"student-{student}.onnx", student)),
     )
 
 
@@ -57,7 +58,32 @@ def test_networks_of_different_channels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="same channels and positions"):
         Detector(
             load_network(small_graph(tmp_path / "teacher.onnx", 1)),
-            load_network(small_graph(tmp_path / "student.onnx", 2, outputs=20)),
+            student=load_network(small_graph(tmp_path / "student.onnx", 2, outputs=20)),
+        )
+
+
+def test_a_bank_of_the_patches_it_is_shown_finds_nothing_and_what_is_new_is_hot(
+    tmp_path: Path,
+) -> None:
+    teacher = load_network(small_graph(tmp_path / "teacher.onnx", 1))
+    known = pictures(2)
+    views = np.stack([network_view(image, SIZE, SIZE) for image in known])
+    patches = teacher.run(views).transpose(0, 2, 3, 1).reshape(1, -1, 24)
+    patches /= np.linalg.norm(patches, axis=-1, keepdims=True)
+    write_bank(patches, 0, (4, 4), tmp_path / "bank.onnx")
+    detector = Detector(teacher, bank=load_network(tmp_path / "bank.onnx"))
+    assert detector.map_shape == (4, 4)
+    assert detector.distances(known) == pytest.approx(0, abs=2e-3)
+    strange = np.zeros_like(known[:1])
+    assert detector.distances(strange).min() < -0.05
+
+
+def test_a_bank_of_other_channels_is_refused(tmp_path: Path) -> None:
+    write_bank(np.ones((1, 3, 20), np.float32), 0, (4, 4), tmp_path / "bank.onnx")
+    with pytest.raises(EngineError, match="same channels and positions"):
+        Detector(
+            load_network(small_graph(tmp_path / "teacher.onnx", 1)),
+            bank=load_network(tmp_path / "bank.onnx"),
         )
 
 

@@ -1,0 +1,100 @@
+"""``inspector teach`` and ``inspector evaluate`` as a process engineer types them, on a set in small."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from typer.testing import CliRunner
+
+from inspector.cli import app
+
+RUN = CliRunner()
+
+
+def _thing(seed: int) -> NDArray[np.uint8]:
+    """A disc with a print and a grain of its own."""
+    random = np.random.default_rng(seed)
+    picture = np.full((150, 150, 3), 120.0)
+    row, column = np.mgrid[:150, :150]
+    picture[np.hypot(row - 75, column - 75) < 65] = (190, 200, 205)
+    picture[50:64, 60:100] = (90, 70, 60)
+    return np.clip(picture + random.normal(0, 4, picture.shape), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("things")
+    for kind in ("train/good", "test/good", "test/burnt", "ground_truth/burnt"):
+        (folder / kind).mkdir(parents=True)
+    for number in range(5):
+        cv2.imwrite(str(folder / "train/good" / f"{number}.png"), _thing(number))
+        cv2.imwrite(str(folder / "test/good" / f"{number}.png"), _thing(100 + number))
+    for number in range(3):
+        burnt, mask = _thing(200 + number), np.zeros((150, 150), np.uint8)
+        cv2.circle(mask, (55 + 15 * number, 100), 9, 255, -1)
+        burnt[mask > 0] = (20, 30, 40)
+        cv2.imwrite(str(folder / "test/burnt" / f"{number}.png"), burnt)
+        cv2.imwrite(str(folder / "ground_truth/burnt" / f"{number}_mask.png"), mask)
+    return folder
+
+
+def _teach(images: Path, out: Path, *more: str) -> tuple[int, str]:
+    result = RUN.invoke(
+        app,
+        ["teach", "--name", "thing", "--images", str(images), "--out", str(out / "thing")]
+        + ["--models", str(out / "models"), "--no-background", "--threads", "1", *more],
+    )
+    return result.exit_code, result.output
+
+
+def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_path: Path) -> None:
+    code, told = _teach(dataset, tmp_path)
+    assert code == 0, told
+    assert "is whole and agrees with its golden images" in told
+    assert "that takes 294 more pictures" in told
+    figures, sheet = tmp_path / "figures.json", tmp_path / "sheet.png"
+    result = RUN.invoke(
+        app,
+        ["evaluate", "--recipe", str(tmp_path / "thing"), "--dataset", str(dataset), "--models"]
+        + [str(tmp_path / "models"), "--no-background", "--no-orientation", "--threads", "1"]
+        + ["--json", str(figures), "--sheet", str(sheet)],
+    )
+    assert result.exit_code == 0, result.output
+    found = json.loads(figures.read_text())
+    assert found["image_auroc"] == 1.0
+    assert found["pixel_auroc"] > 0.9
+    assert found["kinds"]["burnt"] == {"images": 3, "rejected": 3, "refused": 0}
+    assert cv2.imread(str(sheet)) is not None
+
+
+@pytest.mark.parametrize(
+    ("pictures", "message"),
+    [(0, "is empty"), (1, "record more")],
+)
+def test_too_few_pictures_end_in_one_line_and_leave_nothing_behind(
+    pictures: int, message: str, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(pictures):
+        cv2.imwrite(str(images / f"{number}.png"), _thing(number))
+    code, told = _teach(images, tmp_path)
+    assert code == 2
+    assert message in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "thing").exists()
+
+
+def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: Path) -> None:
+    code, told = _teach(dataset, tmp_path, "--strategy", "luck")
+    assert code == 2
+    assert "stained-shape" in told
+
+
+def test_each_command_explains_itself_without_being_loaded_for_the_list() -> None:
+    listed = RUN.invoke(app, ["--help"]).output
+    assert all(name in listed for name in ("teach", "evaluate", "sweep", "distil", "twin"))
+    assert "--keep-suspects" in RUN.invoke(app, ["teach", "--help"]).output
