@@ -26,6 +26,8 @@ from inspector.detector.studies import Method, Row, planned
 from inspector.detector.study_sets import StudySet, transfer_pairs
 from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Teacher
+from inspector.recipe.sources import Committed, source, source_file
+from inspector.recipe.weights import file_sha256
 
 Measured = dict[str, dict[str, float]]
 """Figures by how the maps were read: ``scaled`` and ``plain``."""
@@ -46,6 +48,7 @@ class Cell:
         pictures: clean pictures drawn; None: all.
         seed: of the draw and of everything else random.
         others: sets that ``transfer`` takes its pairs from; never the one under test.
+        weights: hash of the teacher's weights, where its name does not say it.
     """
 
     on: StudySet
@@ -56,10 +59,11 @@ class Cell:
     pictures: int | None
     seed: int
     others: tuple[StudySet, ...] = ()
+    weights: str = ""
 
     def key(self) -> str:
         """Canonical description: the same exactly where the same would be measured again."""
-        described = {
+        described: dict[str, object] = {
             "set": self.on.name,
             "pictures": self.on.fingerprint,
             "method": self.method,
@@ -70,6 +74,8 @@ class Cell:
             "seed": self.seed,
             "others": [other.fingerprint for other in self.others],
         }
+        if self.weights:
+            described["weights"] = self.weights
         return json.dumps(described, sort_keys=True)
 
     @property
@@ -85,6 +91,7 @@ def cell_of(
     teacher: Teacher,
     steps: int | None,
     seed: int,
+    weights: str = "",
 ) -> Cell:
     """The cell of a row.
 
@@ -95,6 +102,7 @@ def cell_of(
         teacher: the study's; the row may change its depth and its output norm.
         steps: as :func:`inspector.detector.studies.planned` takes them.
         seed: of everything random.
+        weights: see :func:`own_weights`.
 
     Raises:
         RecipeError: the row cannot be measured on this set; says why.
@@ -120,7 +128,14 @@ def cell_of(
                 "give a folder of several sets",
             )
     own = replace(teacher, depth=row.depth or teacher.depth, output_norm=row.output_norm)
-    return Cell(on, row.method, own, plan, row.width, row.pictures, seed, sources)
+    return Cell(on, row.method, own, plan, row.width, row.pictures, seed, sources, weights)
+
+
+def own_weights(teacher: Teacher, models: Path) -> str:
+    """Hash of the weights of a teacher trained in this project, which may be trained again; else nothing."""
+    if not isinstance(source(teacher.name).origin, Committed):
+        return ""
+    return file_sha256(source_file(teacher.name, models))
 
 
 def measured(

@@ -3,10 +3,11 @@
 Both come from anomalib (the extra ``peers``) with its own settings and its own input of 256×256 px; as in
 §5 they train for 160 epochs at batch 1. Their backbones learned elsewhere: at first use anomalib fetches
 their weights, and for EfficientAD the pictures of ImageNette, from the internet. So neither has been
-measured in this project yet: only reverse distillation was run here, without its weights and on noise, to
-see that this module works.
+measured in this project yet: with random weights and a few steps on noise they were run here, to see that
+this module works.
 """
 
+import importlib
 import importlib.util
 import math
 import tempfile
@@ -24,12 +25,20 @@ Peer = Literal["efficient-ad", "reverse-distillation"]
 
 
 def check_peers() -> None:
-    """Raise EngineError where anomalib is not installed."""
+    """Raise EngineError where anomalib is not installed, or cannot be used as it is."""
     if importlib.util.find_spec("anomalib") is None:
         raise EngineError(
             "the package 'anomalib', which holds the paper's peers, is not installed",
             "run: pip install 'inspector[peers]'",
         )
+    try:
+        importlib.import_module("anomalib.models")
+    except (ImportError, RuntimeError) as error:
+        # A torchvision that was built for another torch fails with a RuntimeError.
+        raise EngineError(
+            f"anomalib cannot be imported: {error}",
+            "install the torchvision that belongs to this torch, for the same CPU or GPU",
+        ) from error
 
 
 def peer_maps(

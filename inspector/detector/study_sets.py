@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -215,7 +216,7 @@ def _read(path: Path, name: str, fingerprint: str, view: ViewEntry) -> StudySet:
                 int(kept["refused"]),
                 bool(kept["turned"]),
             )
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, EOFError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise RecipeError(
             f"the prepared views in {path} are damaged", "delete that file: it is made again"
         ) from error

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inspector.core.errors import InspectorError, RecipeError
 from inspector.core.files import write_atomically
-from inspector.detector.cells import Cell, Measured, cell_of, measured
+from inspector.detector.cells import Cell, Measured, cell_of, measured, own_weights
 from inspector.detector.studies import STUDIES, Row, Study
 from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set
@@ -52,6 +52,7 @@ def schedule(
     teacher: Teacher,
     steps: int | None,
     seeds: int,
+    weights: str = "",
 ) -> Schedule:
     """Cells in the order of measuring: seeds outermost, so that a study cut short has every row once.
 
@@ -62,6 +63,7 @@ def schedule(
         teacher: whose features.
         steps: see :func:`inspector.detector.studies.planned`.
         seeds: from 0; a row may set its own number.
+        weights: see :func:`inspector.detector.cells.own_weights`.
     """
     cells, skipped = [], {}
     most = max(seeds, *(row.draws or 0 for row in study.rows))
@@ -72,7 +74,8 @@ def schedule(
                     skipped[row.name] = _NOT_RUN
                 elif seed < (row.draws or seeds):
                     try:
-                        cells.append((row, on.name, cell_of(row, on, others, teacher, steps, seed)))
+                        cell = cell_of(row, on, others, teacher, steps, seed, weights)
+                        cells.append((row, on.name, cell))
                     except InspectorError as error:
                         skipped[row.name] = str(error)
     return Schedule(tuple(cells), skipped)
@@ -194,7 +197,8 @@ def sweep_command(
         work = on_ray(models.resolve(), ray, threads)
     try:
         sets = _prepared({n: folders[n] for n in needed}, view, kept, models / BACKGROUND, threads)
-        plan = schedule(asked, [sets[n] for n in tested], list(sets.values()), meant, steps, seeds)
+        under_test, weights = [sets[name] for name in tested], own_weights(meant, models)
+        plan = schedule(asked, under_test, list(sets.values()), meant, steps, seeds, weights)
         run(plan, results, work)
     except KeyboardInterrupt:
         console.print(
