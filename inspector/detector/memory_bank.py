@@ -19,7 +19,7 @@ changes nothing, and it need not be turned back."""
 
 _REACH: dict[Neighbourhood, int] = {"everywhere": 0, "radius": 1}
 
-MOST_PATCHES = 4000
+MOST_PATCHES = 2000
 """That a position is compared with. On stains laid over clean pictures more found nothing more."""
 _PROJECTED = 64
 """Channels that patches are chosen in: a random projection keeps distances within about a tenth."""

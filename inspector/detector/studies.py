@@ -206,7 +206,11 @@ def _ablation(teacher: Teacher) -> Study:
         Row("teacher start 0.25", "Start", plan=replace(PLAN, strength=0.25)),
         Row("teacher start 1", "Start", plan=replace(PLAN, strength=1.0)),
         Row("mean loss", "Loss", plan=replace(PLAN, hard=False)),
-        Row("no strategy", "Strategies", plan=_with()),
+        Row(
+            "brightness-contrast and rotation",
+            "Strategies",
+            plan=_with("brightness-contrast", "rotation"),
+        ),
         *(
             Row(f"{name} alone", "Strategies", plan=_with(name))
             for name in ("brightness-contrast", "rotation", "stained-shape", "latent", "transfer")

@@ -70,7 +70,7 @@ class TrainingPlan:
     learning_rate: float = 1e-4
     hard: bool = True
     p_hard: float = 0.99
-    strategies: tuple[str, ...] = ("brightness-contrast", "rotation")
+    strategies: tuple[str, ...] = ()
     stains_mined: bool = False
     start: Literal["random", "teacher"] = "teacher"
     strength: float = 0.5

