@@ -286,7 +286,7 @@ def _load(network: FeatureNetwork, chosen: Weights) -> None:
 def distil_command(
     images: Annotated[list[Path], typer.Option(help="folder of pictures; may be given again")],
     out: Annotated[Path, typer.Option(help="file of the small teacher, .safetensors")],
-    steps: Annotated[int, typer.Option(min=1, help="optimiser steps")] = DistillingPlan.steps,
+    steps: Annotated[int, typer.Option(min=1, help="optimiser steps")] = DistillingPlan().steps,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:

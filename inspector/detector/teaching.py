@@ -25,7 +25,7 @@ from inspector.detector.calibrating import (
     position_scale,
     radius_scale,
 )
-from inspector.detector.corruption import brightness_contrast, rotation, turn
+from inspector.detector.corruption import Material, brightness_contrast, rotation, turn
 from inspector.detector.guard import suspects
 from inspector.detector.loss import distance_map
 from inspector.detector.memory_bank import MemoryBank, Neighbourhood, learn_bank, leave_one_out
@@ -33,7 +33,7 @@ from inspector.detector.networks import Architecture, FeatureNetwork, load_teach
 from inspector.detector.preparation import FEWEST_CLEAN, chosen
 from inspector.detector.promise import Promise, ScoredOn
 from inspector.detector.stains import stain
-from inspector.detector.training import Look, Material, TrainingPlan, train
+from inspector.detector.training import Look, TrainingPlan, train
 from inspector.recipe import Recipe, Teacher, network_view
 from inspector.recipe.manifest import NAME, ViewEntry
 

@@ -42,11 +42,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _teach(images: Path, out: Path, *more: str) -> tuple[int, str]:
-    result = RUN.invoke(
-        app,
-        ["teach", "--name", "thing", "--images", str(images), "--out", str(out / "thing")]
-        + ["--models", str(out / "models"), "--no-background", "--threads", "1", *more],
-    )
+    given = f"teach --name thing --images {images} --out {out}/thing --models {out}/models"
+    result = RUN.invoke(app, [*given.split(), "--no-background", "--threads", "1", *more])
     return result.exit_code, " ".join(result.output.split())  # lines break where the terminal does
 
 
@@ -56,12 +53,9 @@ def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_pa
     assert "is whole and agrees with its golden images" in told
     assert "that takes 294 more pictures" in told
     figures, sheet = tmp_path / "figures.json", tmp_path / "sheet.png"
-    result = RUN.invoke(
-        app,
-        ["evaluate", "--recipe", str(tmp_path / "thing"), "--dataset", str(dataset), "--models"]
-        + [str(tmp_path / "models"), "--no-background", "--no-orientation", "--threads", "1"]
-        + ["--json", str(figures), "--sheet", str(sheet)],
-    )
+    given = f"evaluate --recipe {tmp_path}/thing --dataset {dataset} --models {tmp_path}/models"
+    more = f"--no-background --no-orientation --threads 1 --json {figures} --sheet {sheet}"
+    result = RUN.invoke(app, [*given.split(), *more.split()])
     assert result.exit_code == 0, result.output
     found = json.loads(figures.read_text())
     assert found["image_auroc"] == 1.0

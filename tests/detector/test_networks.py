@@ -29,7 +29,7 @@ from inspector.detector.networks import (
 from inspector.engine import load_network
 from inspector.recipe import Teacher, teacher_path
 from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD, OutputNorm
-from inspector.recipe.sources import SOURCES
+from inspector.recipe.sources import SOURCES, Committed
 from inspector.recipe.weights import file_sha256, save_half
 
 SMALL = Architecture(rows=42, columns=56, width=24, depth=2, heads=3, outputs=None)
@@ -267,7 +267,14 @@ def test_a_teacher_trained_here_is_the_same_in_torch_and_as_a_graph(
 ) -> None:
     """Made up: 24 channels, three blocks, read after the second at another size."""
     known = replace(
-        SOURCES["inspector-deit-tiny"], width=24, heads=3, patch=14, blocks=3, depth=2, side=56
+        SOURCES["inspector-deit-tiny"],
+        origin=Committed("inspector-deit-tiny.safetensors", sha256=None),
+        width=24,
+        heads=3,
+        patch=14,
+        blocks=3,
+        depth=2,
+        side=56,
     )
     monkeypatch.setitem(SOURCES, "inspector-deit-tiny", known)
     whole = replace(SMALL, rows=56, columns=56, depth=3, prefix_tokens=2, output_norm="final")

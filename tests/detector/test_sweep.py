@@ -25,6 +25,7 @@ from inspector.detector.sweep_ray import on_ray
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
+from inspector.recipe.sources import SOURCES, Committed
 from inspector.twin.cups import DefectKind, draw_cup, empty_belt
 from inspector.vision import Segment
 
@@ -252,7 +253,12 @@ def test_another_description_is_another_cell(
     assert len(set(keys)) == len(keys)
 
 
-def test_a_teacher_trained_again_in_this_project_is_another_one(tmp_path: Path) -> None:
+def test_a_teacher_trained_again_in_this_project_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    name = "inspector-deit-tiny"
+    untold = replace(SOURCES[name], origin=Committed(f"{name}.safetensors", sha256=None))
+    monkeypatch.setitem(SOURCES, name, untold)
     file = tmp_path / "inspector-deit-tiny.safetensors"
     file.write_bytes(b"one")
     one = own_weights(Teacher("inspector-deit-tiny"), tmp_path)

@@ -72,7 +72,9 @@ def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_see
     told: list[str] = []
     lesson = replace(LESSON, scorer="auto")
     clean = _clean(ENOUGH)
-    recipe = teach(lesson, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append).recipe
+    recipe = teach(
+        lesson, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append
+    ).recipe
     assert "laid over 5 clean pictures that neither has seen" in told[1]
     took_over = "the student takes over" in told[1]
     assert (recipe.student is not None) == took_over

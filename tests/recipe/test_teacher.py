@@ -143,7 +143,7 @@ def test_a_teacher_that_cannot_be_is_refused(wrong: dict[str, object], message: 
 
 @pytest.mark.parametrize(
     ("name", "side", "depth"),
-    [(NAME, 280, 4), ("vit_small_patch14_dinov2", 280, 4), (HUB, 384, 8), (TINY, 384, 8)],
+    [(NAME, 280, 4), ("vit_small_patch14_dinov2", 280, 4), (HUB, 384, 8), (TINY, 384, 6)],
 )
 def test_a_teacher_is_read_as_its_source_says_where_nothing_else_is_asked(
     name: str, side: int, depth: int
