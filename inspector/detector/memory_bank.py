@@ -20,7 +20,8 @@ changes nothing, and it need not be turned back."""
 _REACH: dict[Neighbourhood, int] = {"everywhere": 0, "radius": 1}
 
 MOST_PATCHES = 2000
-"""That a position is compared with. On stains laid over clean pictures more found nothing more."""
+"""That a position is compared with. On stains laid over clean pictures, bottles and cups, more found no
+more; five pictures of 20×20 positions are kept whole."""
 _PROJECTED = 64
 """Channels that patches are chosen in: a random projection keeps distances within about a tenth."""
 

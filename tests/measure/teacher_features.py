@@ -1,0 +1,54 @@
+"""The default teacher's features of folders of pictures, kept so that a measurement can be taken again."""
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inspector.detector.memory_bank import Neighbourhood
+from inspector.detector.networks import load_teacher
+from inspector.detector.preparation import prepare_frames, views_of
+from inspector.detector.teaching import features
+from inspector.engine import load_network
+from inspector.recipe import Teacher
+from inspector.recipe.manifest import ViewEntry
+
+Kind = Literal["polar", "whole"]
+VIEWS = {
+    "polar": ViewEntry(kind="polar", rows=224, columns=784),
+    "whole": ViewEntry(kind="whole", rows=280, columns=280),
+}
+NEIGHBOURHOODS: dict[str, Neighbourhood] = {"polar": "radius", "whole": "everywhere"}
+
+
+def features_of(
+    files: list[Path], kind: Kind, kept: Path, models: Path
+) -> tuple[Tensor, list[Path]]:
+    """n×C×h×w float32 of length 1, and the pictures they are of: those in which a cup was found.
+
+    Args:
+        files: camera frames for ``polar``, any pictures for ``whole``.
+        kind: of view.
+        kept: where the features of just these files are, or are put.
+        models: folder of the networks.
+    """
+    names = [str(path) for path in files]
+    if kept.is_file():
+        with np.load(kept) as archive:
+            if archive["of"].tolist() == names:
+                shown = [Path(name) for name in archive["shown"].tolist()]
+                return torch.from_numpy(archive["features"]).float(), shown
+    if kind == "polar":
+        segment = load_network(models / "background.onnx").run
+        prepared = prepare_frames(files, segment, VIEWS[kind], orientation=None)
+    else:
+        prepared = views_of(files, VIEWS[kind])
+    size = VIEWS[kind].rows, VIEWS[kind].columns
+    network = load_teacher(Teacher(rows=size[0], columns=size[1]), models)
+    unit = torch.nn.functional.normalize(features(network, prepared.views), dim=1).half()
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    shown_names = [str(path) for path in prepared.files]
+    np.savez(kept, features=unit.numpy(), of=names, shown=shown_names)
+    return unit.float(), list(prepared.files)
