@@ -27,9 +27,12 @@ def test_its_engine_is_within_a_tenth_of_its_band(recipe: Recipe, detector: Dete
     assert verify_golden(recipe, detector) < 0.1 * recipe.manifest.golden.band.map
 
 
-def test_its_own_golden_cups_pass(recipe: Recipe, detector: Detector) -> None:
-    for distance in detector.distances(recipe.golden_images):
-        assert not judge(distance, recipe.calibration).defective
+def test_its_clean_golden_cup_passes_and_the_stained_ones_do_not(
+    recipe: Recipe, detector: Detector
+) -> None:
+    clean, *stained = detector.distances(recipe.golden_images)
+    assert not judge(clean, recipe.calibration).defective
+    assert all(judge(distance, recipe.calibration).defective for distance in stained)
 
 
 def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
