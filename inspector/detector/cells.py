@@ -20,7 +20,7 @@ from inspector.detector.calibrating import SCORE_SHARE, position_scale
 from inspector.detector.figures import figures, image_figures
 from inspector.detector.loss import distance_map
 from inspector.detector.memory_bank import learn_bank, leave_one_out
-from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher
+from inspector.detector.networks import FeatureNetwork, load_teacher, student_shape
 from inspector.detector.peers import check_peers, peer_maps
 from inspector.detector.studies import Method, Row, planned
 from inspector.detector.study_sets import StudySet, transfer_pairs
@@ -31,7 +31,6 @@ from inspector.recipe.weights import file_sha256
 
 Measured = dict[str, dict[str, float]]
 """Figures by how the maps were read: ``scaled`` and ``plain``."""
-NARROW_HEADS = 3
 _BATCH = 8
 
 
@@ -197,26 +196,10 @@ def _taught(
     return train(
         cell.on.clean[drawn],
         teacher,
-        _architecture(teacher.architecture, cell.width),
+        student_shape(teacher.architecture, cell.width),
         cell.plan,
         on_step=on_step,
         material=MappingProxyType(material),
-    )
-
-
-def _architecture(teacher: Architecture, width: int | None) -> Architecture:
-    """The student's: the teacher's twin, or narrower with a layer that leads to its channels."""
-    if width is None:
-        return teacher
-    return Architecture(
-        rows=teacher.rows,
-        columns=teacher.columns,
-        width=width,
-        depth=teacher.depth,
-        heads=NARROW_HEADS,
-        patch=teacher.patch,
-        outputs=teacher.width,
-        output_norm=teacher.output_norm,
     )
 
 

@@ -7,7 +7,7 @@ Normalised, Eq. 1 *is* the negative cosine distance: -0.5/L·Σ(Fs-Ft)² = cos(F
 """
 
 import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from inspector.core.errors import EngineError
+from inspector.core.errors import EngineError, RecipeError
 from inspector.detector.from_timm import (
     VisionTransformer,
     VisionTransformerDistilled,
@@ -186,6 +186,26 @@ def perturbed_copy(teacher: FeatureNetwork, strength: float, seed: int) -> Featu
             noise = torch.randn(weight.shape, generator=random).to(weight)
             weight.add_(noise, alpha=strength * float(weight.std()))
     return student
+
+
+def student_shape(teacher: Architecture, width: int | None) -> Architecture:
+    """The teacher's twin (§4.1), or narrower with a linear layer that leads to its channels.
+
+    Args:
+        teacher: the teacher's shape.
+        width: channels of the student's tokens; None for the twin.
+
+    Raises:
+        RecipeError: the width cannot be shared out among attention heads.
+    """
+    if width is None:
+        return teacher
+    heads = max(1, width // 64)
+    if width < 1 or width % heads:
+        raise RecipeError(
+            f"a student cannot be {width} channels wide", "use a multiple of 64, e.g. 192"
+        )
+    return replace(teacher, width=width, heads=heads, outputs=teacher.width, prefix_tokens=0)
 
 
 def plain_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -29,7 +29,7 @@ from inspector.detector.corruption import Material, brightness_contrast, rotatio
 from inspector.detector.guard import suspects
 from inspector.detector.loss import distance_map
 from inspector.detector.memory_bank import MemoryBank, Neighbourhood, learn_bank, leave_one_out
-from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher
+from inspector.detector.networks import FeatureNetwork, load_teacher, student_shape
 from inspector.detector.preparation import FEWEST_CLEAN, chosen
 from inspector.detector.promise import Promise, ScoredOn
 from inspector.detector.stains import stain
@@ -190,7 +190,7 @@ def teach(
             return taught
 
     training, held_out = _divided(len(views), lesson.plan.seed)
-    shape = _student_of(teacher.architecture, lesson.width)
+    shape = student_shape(teacher.architecture, lesson.width)
     student = train(
         views[training], teacher, shape, lesson.plan, checkpoint, on_step, on_look, material or {}
     )
@@ -282,22 +282,6 @@ def stained_copies(
         cover = (laid.opacity > 0) * np.float32(random.uniform(*opacity))
         copy[:] = np.round(picture + cover[..., None] * (laid.colour - picture))
     return copies
-
-
-def _student_of(teacher: Architecture, width: int | None) -> Architecture:
-    """The teacher's twin (§4.1), or narrower with a layer that leads to its channels."""
-    if width is None:
-        return teacher
-    return Architecture(
-        rows=teacher.rows,
-        columns=teacher.columns,
-        width=width,
-        depth=teacher.depth,
-        heads=max(1, width // 64),
-        patch=teacher.patch,
-        outputs=teacher.width,
-        output_norm=teacher.output_norm,
-    )
 
 
 def _unsuspected(

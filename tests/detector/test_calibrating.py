@@ -46,7 +46,8 @@ def test_a_radius_is_scaled_by_how_far_it_ever_goes_at_any_angle() -> None:
     maps[17, 8, 3] = -4
     scale = radius_scale(maps)
     assert (scale == scale[:, :1]).all()
-    assert scale[8, 0] > 4 * np.median(scale)
+    # By the root of it: one position of one cup is also a chance.
+    assert 2 * np.median(scale) < scale[8, 0] < 8 * np.median(scale)
     assert np.argsort(scale[:, 0])[-2] == 5
 
 
@@ -93,13 +94,16 @@ def test_leaving_one_out_keeps_its_promise_although_the_scale_comes_from_the_sam
     assert np.mean(kept) >= 0.88
 
 
-def test_a_scale_that_knew_its_own_pictures_would_break_the_promise() -> None:
-    maps, to_come = _maps(20, 0), _maps(1000, 1)
-    blind, promise = calibrate_left_out(maps, radius_scale, 0.05, 0.0)
-    knowing, _ = calibrate(maps, radius_scale(maps), 0.05, 0.0)
-    rates = [_rejected(to_come, each) for each in (blind, knowing)]
-    assert rates[0] <= promise.false_reject_rate
-    assert rates[1] > 1.5 * rates[0]
+def test_a_scale_that_knew_its_own_pictures_rejects_more_clean_cups_to_come() -> None:
+    """On average: the root of the greatest distance knows less of it than the distance itself."""
+    blind, knowing = [], []
+    for seed in range(20):
+        maps, to_come = _maps(20, seed), _maps(200, 1000 + seed)
+        left_out, _ = calibrate_left_out(maps, radius_scale, 0.05, 0.0)
+        fitted, _ = calibrate(maps, radius_scale(maps), 0.05, 0.0)
+        blind.append(_rejected(to_come, left_out))
+        knowing.append(_rejected(to_come, fitted))
+    assert np.mean(knowing) > np.mean(blind)
 
 
 def test_two_pictures_are_the_fewest_of_which_one_can_be_left_out() -> None:

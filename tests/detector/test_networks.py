@@ -15,7 +15,7 @@ from thop import clever_format, profile
 from thop.vision.basic_hooks import count_normalization
 from torch import Tensor, nn
 
-from inspector.core.errors import EngineError
+from inspector.core.errors import EngineError, RecipeError
 from inspector.detector.from_timm import create_model
 from inspector.detector.networks import (
     Architecture,
@@ -24,6 +24,7 @@ from inspector.detector.networks import (
     load_teacher,
     perturbed_copy,
     plain_weights,
+    student_shape,
     write_graph,
 )
 from inspector.engine import load_network
@@ -341,3 +342,11 @@ def test_the_same_seed_perturbs_the_same_and_no_strength_copies() -> None:
     assert not np.array_equal(one[name], other[name])
     copy = plain_weights(perturbed_copy(teacher, 0.0, 1))
     assert all(np.array_equal(copy[name], value) for name, value in plain_weights(teacher).items())
+
+
+def test_a_student_is_its_teachers_twin_or_narrower_with_a_way_to_its_channels() -> None:
+    assert student_shape(SMALL, None) == SMALL
+    narrow = student_shape(replace(SMALL, width=384, outputs=None), 192)
+    assert (narrow.width, narrow.heads, narrow.outputs) == (192, 3, 384)
+    with pytest.raises(RecipeError, match="multiple of 64"):
+        student_shape(SMALL, 200)
