@@ -151,7 +151,7 @@ def test_a_teacher_is_read_as_its_source_says_where_nothing_else_is_asked(
     teacher = Teacher(name)
     assert (teacher.rows, teacher.columns, teacher.depth) == (side, side, depth)
     assert default_depth(name) == depth
-    assert Teacher(name, depth=12).depth == 12
+    assert Teacher(name, depth=SOURCES[name].blocks).depth == SOURCES[name].blocks
 
 
 def test_output_norms_have_graphs_of_their_own(cache: Path) -> None:
