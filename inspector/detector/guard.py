@@ -24,8 +24,9 @@ from scipy.stats import t as student_t
 
 TIMES_AS_HOT = 2.0
 _SIGNIFICANCE = 0.001
-"""On the clean pictures and painted stains that both were chosen on, none of the clean sets of bottles had a suspect, and of wet cups 3 % of sets of 5, 7 % of 20
-and 1 % of 80; a stained one among them was named in 81 to 98 %, two among 20 or 80 both in 93 to 97 %."""
+"""With both, on the pictures and painted stains that they were chosen on: none of the clean sets of bottles
+had a suspect, and of wet cups 3 % of sets of 5, 7 % of 20 and 1 % of 80; a stained one among them was
+named in 81 to 98 %. Real defects on wet cups are mostly smaller (``docs/measurements/detector.md``)."""
 _HOTTEST = 3
 """Positions averaged into a picture's heat: one alone is noise, a small stain has no more than a few."""
 _MOST = 1 / 4
