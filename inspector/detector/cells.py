@@ -10,7 +10,6 @@ from types import MappingProxyType
 
 import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,18 +19,16 @@ from inspector.detector.calibrating import SCORE_SHARE, position_scale
 from inspector.detector.figures import figures, image_figures
 from inspector.detector.loss import distance_map
 from inspector.detector.memory_bank import learn_bank, leave_one_out
-from inspector.detector.networks import FeatureNetwork, load_teacher, student_shape
+from inspector.detector.networks import FeatureNetwork, features, load_teacher, student_shape
 from inspector.detector.peers import check_peers, peer_maps
 from inspector.detector.studies import Method, Row, planned
 from inspector.detector.study_sets import StudySet, transfer_pairs
 from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Teacher
-from inspector.recipe.sources import Committed, source, source_file
-from inspector.recipe.weights import file_sha256
+from inspector.recipe.sources import Committed, source
 
 Measured = dict[str, dict[str, float]]
 """Figures by how the maps were read: ``scaled`` and ``plain``."""
-_BATCH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +44,6 @@ class Cell:
         pictures: clean pictures drawn; None: all.
         seed: of the draw and of everything else random.
         others: sets that ``transfer`` takes its pairs from; never the one under test.
-        weights: hash of the teacher's weights, where its name does not say it.
     """
 
     on: StudySet
@@ -58,7 +54,6 @@ class Cell:
     pictures: int | None
     seed: int
     others: tuple[StudySet, ...] = ()
-    weights: str = ""
 
     def key(self) -> str:
         """Canonical description: the same exactly where the same would be measured again."""
@@ -73,8 +68,10 @@ class Cell:
             "seed": self.seed,
             "others": [other.fingerprint for other in self.others],
         }
-        if self.weights:
-            described["weights"] = self.weights
+        origin = source(self.teacher.name).origin
+        if isinstance(origin, Committed):
+            # A teacher of this project may be trained again under its name.
+            described["weights"] = origin.sha256
         return json.dumps(described, sort_keys=True)
 
     @property
@@ -90,18 +87,16 @@ def cell_of(
     teacher: Teacher,
     steps: int | None,
     seed: int,
-    weights: str = "",
 ) -> Cell:
     """The cell of a row.
 
     Args:
-        row: of a study; not one that needs diffusion.
+        row: of a study.
         on: the set under test.
         others: all other sets.
         teacher: the study's; the row may change its depth and its output norm.
         steps: as :func:`inspector.detector.studies.planned` takes them.
         seed: of everything random.
-        weights: see :func:`own_weights`.
 
     Raises:
         RecipeError: the row cannot be measured on this set; says why.
@@ -110,6 +105,10 @@ def cell_of(
     if row.pictures is not None and len(on.clean) <= row.pictures:
         raise RecipeError(
             f"{on.name} has only {len(on.clean)} clean pictures", "measure it on a set with more"
+        )
+    if row.method == "diffusion":
+        raise RecipeError(
+            "its pictures need a generating network", "leave the row out: its own issue"
         )
     plan = None
     if row.method == "student":
@@ -127,14 +126,7 @@ def cell_of(
                 "give a folder of several sets",
             )
     own = replace(teacher, depth=row.depth or teacher.depth, output_norm=row.output_norm)
-    return Cell(on, row.method, own, plan, row.width, row.pictures, seed, sources, weights)
-
-
-def own_weights(teacher: Teacher, models: Path) -> str:
-    """Hash of the weights of a teacher trained in this project, which may be trained again; else nothing."""
-    if not isinstance(source(teacher.name).origin, Committed):
-        return ""
-    return file_sha256(source_file(teacher.name, models))
+    return Cell(on, row.method, own, plan, row.width, row.pictures, seed, sources)
 
 
 def measured(
@@ -172,8 +164,6 @@ def measured(
             pictures = cell.on.clean[drawn]
             maps = peer_maps(peer, pictures, cell.on.test, cell.steps, cell.seed)
             results["plain"] = _figures(maps, cell.on)
-        case "diffusion":
-            raise NotImplementedError("a row that needs a generating network has no cells")
     results["cost"] = {"seconds": round(time.monotonic() - begun, 1)}
     return results
 
@@ -206,7 +196,7 @@ def _taught(
 def _distances(
     student: FeatureNetwork, images: NDArray[np.uint8], teacher: Tensor
 ) -> NDArray[np.float32]:
-    return np.asarray(distance_map(_said(student, images), teacher).numpy(), np.float32)
+    return np.asarray(distance_map(features(student, images), teacher).numpy(), np.float32)
 
 
 @cache
@@ -218,19 +208,7 @@ def _teacher(teacher: Teacher, models: Path) -> FeatureNetwork:
 def _known(teacher: Teacher, models: Path, on: StudySet) -> tuple[Tensor, Tensor]:
     """What a teacher says of a set's clean and test pictures; many cells ask the same."""
     network = _teacher(teacher, models)
-    return _said(network, on.clean), _said(network, on.test)
-
-
-def _said(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
-    """Feature maps n×C×h×w float32, on the GPU where there is one, kept on the CPU."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network.to(device)
-    try:
-        with torch.inference_mode():
-            parts = torch.split(torch.from_numpy(images), _BATCH)
-            return torch.cat([network(part.to(device)).cpu() for part in parts])
-    finally:
-        network.to("cpu")
+    return features(network, on.clean), features(network, on.test)
 
 
 def _figures(heats: NDArray[np.float32], on: StudySet) -> dict[str, float]:

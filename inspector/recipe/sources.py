@@ -32,11 +32,11 @@ class Committed:
 
     Attributes:
         file: its name there.
-        sha256: of that file, in full; None accepts any.
+        sha256: of that file, in full.
     """
 
     file: str
-    sha256: str | None
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +166,7 @@ def source_file(name: str, models: Path) -> Path:
                 f"the weights of the teacher {name} come with neither a package nor this project",
                 f"use one of: {offline_teachers()}",
             )
-    if wanted.origin.sha256 is not None and file_sha256(path) != wanted.origin.sha256:
+    if file_sha256(path) != wanted.origin.sha256:
         raise EngineError(f"{path} is not the file the teacher {name} was made from", mend)
     return path
 

@@ -88,6 +88,17 @@ def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: P
     assert "stained-shape" in told
 
 
+def test_as_published_means_the_papers_plan_and_its_final_norm(
+    dataset: Path, tmp_path: Path
+) -> None:
+    more = ("--as-published", "--scorer", "student", "--steps", "2", "--depth", "1")
+    code, told = _teach(dataset, tmp_path, *more)
+    assert code == 0, told
+    recipe = json.loads((tmp_path / "thing" / "recipe.json").read_text())
+    assert recipe["teacher"]["output_norm"] == "final"
+    assert "started from random weights" in recipe["calibration"]["how"]
+
+
 def test_each_command_explains_itself_without_being_loaded_for_the_list() -> None:
     listed = RUN.invoke(app, ["--help"]).output
     assert all(name in listed for name in ("teach", "evaluate", "sweep", "distil", "twin"))

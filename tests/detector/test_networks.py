@@ -21,6 +21,7 @@ from inspector.detector.networks import (
     Architecture,
     FeatureNetwork,
     export_teacher,
+    features,
     load_teacher,
     perturbed_copy,
     plain_weights,
@@ -267,9 +268,12 @@ def test_a_teacher_trained_here_is_the_same_in_torch_and_as_a_graph(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Made up: 24 channels, three blocks, read after the second at another size."""
+    path = tmp_path / "inspector-deit-tiny.safetensors"
+    whole = replace(SMALL, rows=56, columns=56, depth=3, prefix_tokens=2, output_norm="final")
+    save_half(path, plain_weights(FeatureNetwork(whole)), 3)
     known = replace(
         SOURCES["inspector-deit-tiny"],
-        origin=Committed("inspector-deit-tiny.safetensors", sha256=None),
+        origin=Committed(path.name, file_sha256(path)),
         width=24,
         heads=3,
         patch=14,
@@ -278,8 +282,6 @@ def test_a_teacher_trained_here_is_the_same_in_torch_and_as_a_graph(
         side=56,
     )
     monkeypatch.setitem(SOURCES, "inspector-deit-tiny", known)
-    whole = replace(SMALL, rows=56, columns=56, depth=3, prefix_tokens=2, output_norm="final")
-    save_half(tmp_path / "inspector-deit-tiny.safetensors", plain_weights(FeatureNetwork(whole)), 3)
     teacher = Teacher("inspector-deit-tiny", rows=42, columns=84, output_norm="final")
     network = load_teacher(teacher, tmp_path)
     graph = export_teacher(teacher, network, tmp_path)
@@ -350,3 +352,12 @@ def test_a_student_is_its_teachers_twin_or_narrower_with_a_way_to_its_channels()
     assert (narrow.width, narrow.heads, narrow.outputs) == (192, 3, 384)
     with pytest.raises(RecipeError, match="multiple of 64"):
         student_shape(SMALL, 200)
+
+
+def test_features_of_many_pictures_are_those_of_each() -> None:
+    network = FeatureNetwork(SMALL).eval()
+    pictures = np.random.default_rng(0).integers(0, 255, (11, 42, 56, 3), dtype=np.uint8)
+    found = features(network, pictures)
+    assert found.shape == (11, 24, 3, 4)
+    one = network(torch.from_numpy(pictures[9:10]))
+    assert torch.allclose(found[9:10], one, atol=1e-4)

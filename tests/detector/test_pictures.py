@@ -1,5 +1,7 @@
 """Picture files of every kind the trade brings are read alike, and what is none is refused by name."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -11,6 +13,8 @@ from PIL import Image
 from inspector.core.errors import RecipeError
 from inspector.detector.pictures import check_alike, picture_files, read_mask, survey
 from inspector.vision import demosaic
+
+NOBODY = 65534
 
 
 def scene(rows: int = 60, columns: int = 80) -> NDArray[np.uint8]:
@@ -140,16 +144,20 @@ def test_what_cannot_be_used_is_refused_by_name(
     assert "good.png" not in str(refusal.value)
 
 
-def test_a_file_that_may_not_be_read_is_refused_by_name(tmp_path: Path) -> None:
-    path = saved(tmp_path / "a.png", scene())
-    path.chmod(0)
-    try:
-        path.read_bytes()
-    except PermissionError:
-        with pytest.raises(RecipeError, match=r"a\.png cannot be read: Permission denied"):
-            survey([path])
-    else:
-        pytest.skip("this user may read everything")
+def test_a_file_that_may_not_be_read_is_refused_by_name() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = saved(Path(folder) / "a.png", scene())
+        Path(folder).chmod(0o755)
+        path.chmod(0)
+        root = os.geteuid() == 0
+        if root:  # which may read everything
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(RecipeError, match=r"a\.png cannot be read: Permission denied"):
+                survey([path])
+        finally:
+            if root:
+                os.seteuid(0)
 
 
 def test_of_many_bad_files_the_first_are_named_and_all_are_counted(tmp_path: Path) -> None:

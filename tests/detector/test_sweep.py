@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from inspector.core.errors import EngineError, RecipeError
-from inspector.detector.cells import Cell, Measured, cell_of, own_weights
+from inspector.detector.cells import Cell, Measured, cell_of
 from inspector.detector.studies import FEW, RANDOM_START_STEPS, STUDIES, Row, planned
 from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set, transfer_pairs
@@ -239,7 +240,6 @@ def test_another_description_is_another_cell(
         replace(cell, width=96),
         replace(cell, teacher=replace(TEACHER, depth=3)),
         replace(cell, plan=planned(row, 3, 0)),
-        replace(cell, weights="0" * 64),
         replace(cell, method="bank", plan=None),
         cell_of(_row("table-2", "transfer"), sets[0], sets, TEACHER, 2, seed=0),
         cell_of(_row("table-2", "transfer"), sets[0], sets[:2], TEACHER, 2, seed=0),
@@ -254,17 +254,14 @@ def test_another_description_is_another_cell(
 
 
 def test_a_teacher_trained_again_in_this_project_is_another_one(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    monkeypatch: pytest.MonkeyPatch, sets: list[StudySet]
 ) -> None:
     name = "inspector-deit-tiny"
-    untold = replace(SOURCES[name], origin=Committed(f"{name}.safetensors", sha256=None))
-    monkeypatch.setitem(SOURCES, name, untold)
-    file = tmp_path / "inspector-deit-tiny.safetensors"
-    file.write_bytes(b"one")
-    one = own_weights(Teacher("inspector-deit-tiny"), tmp_path)
-    file.write_bytes(b"other")
-    assert own_weights(Teacher("inspector-deit-tiny"), tmp_path) != one
-    assert own_weights(TEACHER, tmp_path) == ""
+    before = cell_of(_row("table-2", "HF"), sets[0], sets, Teacher(name), 2, seed=0).key()
+    again = replace(SOURCES[name], origin=Committed(f"{name}.safetensors", sha256="0" * 64))
+    monkeypatch.setitem(SOURCES, name, again)
+    after = cell_of(_row("table-2", "HF"), sets[0], sets, Teacher(name), 2, seed=0).key()
+    assert after != before
 
 
 def test_few_pictures_are_drawn_five_times_where_there_are_more(sets: list[StudySet]) -> None:
@@ -435,8 +432,8 @@ def test_a_row_reads_the_image_score_and_the_scale_that_it_names(
 # A cluster.
 
 
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="ray is installed")
-def test_without_ray_the_command_to_install_it_is_named() -> None:
+def test_without_ray_the_command_to_install_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(EngineError, match=r"run: pip install 'inspector\[ray\]'"):
         on_ray(MODELS, "local", 1)
 

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import judge
 from inspector.detector.bundle import Clean
-from inspector.detector.teaching import ENOUGH, Lesson, separation, stained_copies, teach
+from inspector.detector.comparing import separation, stained_copies
+from inspector.detector.lesson import Lesson
+from inspector.detector.teaching import ENOUGH, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
 from inspector.recipe import Recipe, Teacher

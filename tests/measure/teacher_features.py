@@ -8,9 +8,8 @@ import torch
 from torch import Tensor
 
 from inspector.detector.memory_bank import Neighbourhood
-from inspector.detector.networks import load_teacher
+from inspector.detector.networks import features, load_teacher
 from inspector.detector.preparation import prepare_frames, views_of
-from inspector.detector.teaching import features
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry

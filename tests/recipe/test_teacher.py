@@ -243,9 +243,6 @@ def test_another_file_than_the_teacher_trained_here_is_refused(
     monkeypatch: pytest.MonkeyPatch, trained_here: Path, tmp_path: Path, damage: str, message: str
 ) -> None:
     path = trained_here / f"{TINY}.safetensors"
-    if damage in {"damaged", "other heads"}:
-        unpinned = replace(SOURCES[TINY], origin=Committed(path.name, None))
-        monkeypatch.setitem(SOURCES, TINY, unpinned)
     match damage:
         case "missing":
             path.unlink()
@@ -253,6 +250,10 @@ def test_another_file_than_the_teacher_trained_here_is_refused(
             save_half(path, small_weights(2, outputs=None), 2 * HEADS)
         case "damaged":
             path.write_bytes(path.read_bytes()[:100])
+    if damage in {"damaged", "other heads"}:
+        # Pinned by mistake: it is refused all the same.
+        pinned = replace(SOURCES[TINY], origin=Committed(path.name, file_sha256(path)))
+        monkeypatch.setitem(SOURCES, TINY, pinned)
     with pytest.raises(EngineError, match=message):
         teacher_path(Teacher(TINY), trained_here, cache=tmp_path)
 

@@ -1,0 +1,106 @@
+"""What a cup type is taught with, and what follows from the view that is compared."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inspector.core.errors import RecipeError
+from inspector.detector.calibrating import (
+    QUANTILE_A,
+    QUANTILE_B,
+    SCORE_SHARE,
+    position_scale,
+    radius_scale,
+)
+from inspector.detector.memory_bank import Neighbourhood
+from inspector.detector.promise import Promise
+from inspector.detector.training import TrainingPlan
+from inspector.recipe import Teacher
+from inspector.recipe.manifest import NAME, ViewEntry
+
+Maps = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a cup type is taught with.
+
+    Attributes:
+        name: the recipe's.
+        teacher: which teacher, at which size and depth.
+        view: what of the cup the pictures show.
+        scorer: what the teacher is compared with: a ``bank`` of clean patches, a ``student``, or
+            (``auto``) the bank until a student does better on clean pictures.
+        plan: of the student's training.
+        width: of the student's tokens; None: the teacher's.
+        false_reject_rate: asked for.
+        keep_suspects: learn from pictures that look stained as well.
+    """
+
+    name: str
+    teacher: Teacher
+    view: ViewEntry
+    scorer: Literal["auto", "bank", "student"] = "auto"
+    plan: TrainingPlan = field(default_factory=TrainingPlan)
+    width: int | None = None
+    false_reject_rate: float = 0.01
+    keep_suspects: bool = False
+
+    def __post_init__(self) -> None:
+        if re.fullmatch(NAME, self.name) is None:
+            raise RecipeError(
+                f"a recipe cannot be called {self.name!r}",
+                "use up to 32 small letters, digits and hyphens, e.g. type-01",
+            )
+        if not 0 < self.false_reject_rate < 1:
+            raise RecipeError(
+                f"a false-reject rate of {self.false_reject_rate:g} cannot be promised",
+                "ask for a share between 0 and 1, e.g. 0.01",
+            )
+
+    @property
+    def neighbourhood(self) -> Neighbourhood:
+        """With which clean patches a position is compared."""
+        return "radius" if self.view.kind == "polar" else "everywhere"
+
+    @property
+    def score_share(self) -> float:
+        """Share of positions averaged into the image score.
+
+        A small defect is one patch among 896 of a polar view: averaged over 1 % of them it drowns.
+        """
+        return 0.0 if self.view.kind == "polar" else SCORE_SHARE
+
+    @property
+    def scale_of(self) -> Callable[[Maps], Maps]:
+        """What distances are divided by, from those of clean pictures."""
+        return radius_scale if self.view.kind == "polar" else position_scale
+
+    def words(self, promise: Promise) -> str:
+        """How the numbers of a decision were fitted, for the recipe."""
+        scale = (
+            "root of the greatest clean distance at each radius"
+            if self.view.kind == "polar"
+            else "mean clean distance at each position"
+        )
+        missing = (
+            f" ({promise.images_needed} pictures would be needed for the rate asked for)"
+            if promise.images_needed
+            else ""
+        )
+        kept = (
+            "nothing can be promised from them"
+            if promise.scored_on == "augmented views"
+            else f"promised at most {promise.false_reject_rate:.4f} with {promise.confidence:.0%} "
+            f"confidence{missing}"
+        )
+        quantiles = f"q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on"
+        thresholds = f"thresholds: order statistics of the same, asked for {promise.wanted:g}"
+        return (
+            f"Clean pictures only. Position scale: {scale}. {quantiles} {promise.images} clean pictures "
+            f"({promise.scored_on}); {thresholds} false rejects; {kept}."
+        )
