@@ -117,6 +117,12 @@ class Manifest(Entry):
             raise ValueError("a recipe compares with a student or with a bank")
         return self
 
+    @model_validator(mode="after")
+    def _finds_what_it_compares(self) -> "Manifest":
+        if self.view.kind == "whole" and self.background is not None:
+            raise ValueError("a recipe that compares whole pictures finds no cups")
+        return self
+
     def digest(self) -> str:
         """What ``sha256`` must be."""
         content = self.model_dump(mode="json", exclude={"sha256"})

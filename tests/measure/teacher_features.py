@@ -23,7 +23,7 @@ NEIGHBOURHOODS: dict[str, Neighbourhood] = {"polar": "radius", "whole": "everywh
 
 
 def features_of(
-    files: list[Path], kind: Kind, kept: Path, models: Path
+    files: list[Path], kind: Kind, kept: Path, models: Path, depth: int = 0
 ) -> tuple[Tensor, list[Path]]:
     """n×C×h×w float32 of length 1, and the pictures they are of: those in which a cup was found.
 
@@ -32,6 +32,7 @@ def features_of(
         kind: of view.
         kept: where the features of just these files are, or are put.
         models: folder of the networks.
+        depth: the teacher's blocks; 0 takes its own.
     """
     names = [str(path) for path in files]
     if kept.is_file():
@@ -45,7 +46,7 @@ def features_of(
     else:
         prepared = views_of(files, VIEWS[kind])
     size = VIEWS[kind].rows, VIEWS[kind].columns
-    network = load_teacher(Teacher(rows=size[0], columns=size[1]), models)
+    network = load_teacher(Teacher(rows=size[0], columns=size[1], depth=depth), models)
     unit = torch.nn.functional.normalize(features(network, prepared.views), dim=1).half()
     kept.parent.mkdir(parents=True, exist_ok=True)
     shown_names = [str(path) for path in prepared.files]

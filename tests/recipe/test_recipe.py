@@ -66,6 +66,9 @@ def _set_threshold(content: dict[str, dict[str, float]]) -> None:
         (lambda c: c["student"].update(file="../../etc/passwd"), "student.file"),
         (lambda c: c["calibration"].update(q_a=0.5), "q_b must be above q_a"),
         (lambda c: c.pop("golden"), "golden: Field required"),
+        (lambda c: c["view"].update(kind="whole"), "compares whole pictures finds no cups"),
+        (lambda c: c.update(student=None), "with a student or with a bank"),
+        (lambda c: c.update(bank=c["student"]), "with a student or with a bank"),
         (_set_threshold, "was changed after it was made"),
     ],
 )
