@@ -206,6 +206,7 @@ def _ablation(teacher: Teacher) -> Study:
         Row("teacher start 0.25", "Start", plan=replace(PLAN, strength=0.25)),
         Row("teacher start 1", "Start", plan=replace(PLAN, strength=1.0)),
         Row("mean loss", "Loss", plan=replace(PLAN, hard=False)),
+        Row("constant learning rate", "Learning rate", plan=replace(PLAN, decay=False)),
         Row(
             "brightness-contrast and rotation",
             "Strategies",

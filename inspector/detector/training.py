@@ -1,6 +1,7 @@
 """The student learns to say what the teacher says of clean pictures (§4.2, §5)."""
 
 import json
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -49,7 +50,9 @@ class TrainingPlan:
     Attributes:
         steps: optimiser steps.
         batch: pictures a step.
-        learning_rate: Adam's.
+        learning_rate: Adam's at the start.
+        decay: whether it falls to nothing along half a cosine; the paper's stays as it is. Single
+            pictures pull a student to and fro: without the fall it stops anywhere between them.
         hard: whether the second half learns from the hardest positions only; False takes the mean of
             all throughout (the paper's "vanilla").
         p_hard: share of positions left out of the loss in that second half (Eq. 5, 6).
@@ -68,6 +71,7 @@ class TrainingPlan:
     steps: int = 500
     batch: int = 1
     learning_rate: float = 1e-4
+    decay: bool = True
     hard: bool = True
     p_hard: float = 0.99
     strategies: tuple[str, ...] = ()
@@ -92,11 +96,17 @@ class TrainingPlan:
         """The paper's plan (§4.2, §5) for so many training pictures: 160 epochs at batch 1."""
         return cls(
             steps=PUBLISHED_EPOCHS * pictures,
+            decay=False,
             strategies=strategies,
             stains_mined=True,
             start="random",
             seed=seed,
         )
+
+    def rate(self, step: int) -> float:
+        """Adam's learning rate in a step from 0."""
+        fall = 0.5 * (1 + math.cos(math.pi * step / self.steps)) if self.decay else 1.0
+        return self.learning_rate * fall
 
     def left_out(self, step: int) -> float:
         """p_hard of a step from 0: 0 in the first half of the training (§4.2)."""
@@ -209,6 +219,8 @@ def _learn(
                 minable = None if p_hard == 0 or plan.stains_mined else views.minable
                 distance = cosine_distance(said.float(), wanted.float())
                 loss = hard_feature_loss(distance, p_hard, minable)
+                for group in optimiser.param_groups:
+                    group["lr"] = plan.rate(done)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()

@@ -175,9 +175,19 @@ def test_the_published_plan_is_that_of_the_paper() -> None:
     assert (plan.steps, plan.batch, plan.learning_rate) == (13_440, 1, 1e-4)
     assert (plan.left_out(0), plan.left_out(6719)) == (0, 0)
     assert (plan.left_out(6720), plan.left_out(13_439)) == (0.99, 0.99)
+    assert {plan.rate(0), plan.rate(13_439)} == {1e-4}
     assert plan.start == "random"
     assert plan.stains_mined
     assert plan.strategies == ("rotation", "transfer")
+
+
+def test_by_default_the_learning_rate_falls_to_nothing_along_half_a_cosine() -> None:
+    plan = TrainingPlan(steps=100, learning_rate=1e-4)
+    rates = [plan.rate(step) for step in range(101)]
+    assert rates[0] == pytest.approx(1e-4)
+    assert rates[50] == pytest.approx(5e-5)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+    assert rates == sorted(rates, reverse=True)
 
 
 def test_the_loss_of_the_second_half_looks_away_from_stains_unless_asked_not_to(
