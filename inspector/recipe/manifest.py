@@ -93,12 +93,24 @@ class ViewEntry(Entry):
     )
     rows: int = Field(default=384, gt=0, description="of the view, px")
     columns: int = Field(default=384, gt=0, description="of the view, px")
+    contrast: float = Field(
+        default=1.0,
+        ge=1,
+        le=8,
+        description="polar: so many times as far as it is each pixel is put from its ring's median",
+    )
+
+    @model_validator(mode="after")
+    def _rings_for_contrast(self) -> "ViewEntry":
+        if self.contrast != 1 and self.kind != "polar":
+            raise ValueError("only a polar view has rings, and so a contrast")
+        return self
 
 
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[2] = 2
+    format: Literal[3] = 3
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
     view: ViewEntry = ViewEntry()

@@ -133,7 +133,7 @@ def prepare(
         seen = upright(rgb, to_rgb, (view.rows, view.columns))
     stages.ended("warp")
     if view.kind == "polar":
-        seen = polar(rgb, to_rgb, (view.rows, view.columns))
+        seen = polar(rgb, to_rgb, (view.rows, view.columns), view.contrast)
         stages.ended("unroll")
     return CupImage(image, outline, orientation, to_frame, stages.elapsed_ns, seen)
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.recipe.manifest import ViewEntry
-from inspector.vision.polar import folded, unrolled
+from inspector.vision.polar import contrasted, folded, unrolled
 
 SIZE = 384
 """Edge of the cup image in pixels."""
@@ -71,14 +71,25 @@ def upright(
 
 
 def polar(
-    rgb: NDArray[np.uint8], to_picture: NDArray[np.float64], shape: tuple[int, int]
+    rgb: NDArray[np.uint8],
+    to_picture: NDArray[np.float64],
+    shape: tuple[int, int],
+    contrast: float = 1.0,
 ) -> NDArray[np.uint8]:
-    """The cup unwrapped around its rim's centre, rows×columns×3 uint8; see :func:`upright`."""
+    """The cup unwrapped around its rim's centre, rows×columns×3 uint8.
+
+    Args:
+        rgb: as :func:`upright` takes it.
+        to_picture: likewise.
+        shape: rows and columns.
+        contrast: see ``inspector.vision.polar.contrasted``.
+    """
 
     def points_in(points: NDArray[np.floating]) -> NDArray[np.float64]:
         return points @ to_picture[:, :2].T + to_picture[:, 2]
 
-    return unrolled(rgb, points_in, RIM_PX, (SIZE - 1) / 2.0, shape)
+    unwrapped = unrolled(rgb, points_in, RIM_PX, (SIZE - 1) / 2.0, shape)
+    return contrasted(unwrapped, contrast)
 
 
 def whole(rgb: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:

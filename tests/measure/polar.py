@@ -1,11 +1,13 @@
 """How a bank on the polar view is best read: ``python -m tests.measure.polar --help``.
 
-Teaches banks from clean cups at several depths of the teacher, divides distances by nothing, by the greatest
-clean one at each radius, or by its root (``calibrating.radius_scale``), and says how many defective cups
-exceed all but a few clean ones. For choosing: give development cups, never those that are reported.
+Teaches banks from clean cups in several contrasts and at several depths of a teacher, divides distances by
+nothing, by the greatest clean one at each radius, or by its root (``calibrating.radius_scale``), and says how
+many defective cups exceed all but a few clean ones. For choosing: give development cups, never those that
+are reported.
 """
 
 import argparse
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from inspector.detector.calibrating import radius_scale
 from inspector.detector.datasets import GOOD, clean_files, labelled_files
 from inspector.detector.memory_bank import learn_bank, leave_one_out
+from inspector.recipe import Teacher
 from tests.measure.teacher_features import features_of
 
 RATES = (0.02, 0.04, 0.08)
@@ -26,8 +29,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clean", type=Path, required=True, help="folder, to teach from")
     parser.add_argument("--test", type=Path, required=True, help="data set in MVTec AD's layout")
-    parser.add_argument("--more-clean", type=Path, required=True, help="folder, to judge as well")
-    parser.add_argument("--depths", type=int, nargs="+", default=[4, 6, 8])
+    parser.add_argument("--more-clean", type=Path, help="folder, to judge as well")
+    parser.add_argument("--teacher", default=Teacher().name)
+    parser.add_argument("--contrasts", type=float, nargs="+", default=[1.0, 1.5, 2.0, 3.0])
+    parser.add_argument("--depths", type=int, nargs="+", default=[6])
     parser.add_argument("--kept", type=Path, required=True, help="folder for features")
     parser.add_argument("--models", type=Path, default=Path("models"))
     given = parser.parse_args()
@@ -36,26 +41,39 @@ def main() -> None:
     parts = {
         "taught": clean_files(given.clean),
         "test": list(labelled),
-        "more": clean_files(given.more_clean),
     }
-    print("| depth | distances divided by | image AUROC | found at 2 / 4 / 8 % false rejects |")
-    print("|---|---|---|---|")
-    for depth in given.depths:
+    if given.more_clean is not None:
+        parts["more"] = clean_files(given.more_clean)
+    print(
+        "| contrast | depth | distances divided by | image AUROC | found at 2 / 4 / 8 % false rejects |"
+    )
+    print("|---|---|---|---|---|")
+    for contrast, depth in product(given.contrasts, given.depths):
         found = {
             name: features_of(
-                files, "polar", given.kept / f"{name}-{depth}.npz", given.models, depth
+                files,
+                "polar",
+                given.kept / f"{given.teacher}-{name}-{contrast:g}-{depth}.npz",
+                given.models,
+                depth,
+                contrast,
+                given.teacher,
             )
             for name, files in parts.items()
         }
         taught = found["taught"][0]
-        judged = torch.cat([found["test"][0], found["more"][0]])
-        kinds = [labelled[path] for path in found["test"][1]] + [GOOD] * len(found["more"][0])
+        shown = [each for name, each in found.items() if name != "taught"]
+        judged = torch.cat([of for of, _ in shown])
+        kinds = [labelled.get(path, GOOD) for _, paths in shown for path in paths]
         defective = np.array([kind != GOOD for kind in kinds])
         among = leave_one_out(taught, "radius").numpy()
         maps = learn_bank(taught, "radius").distance_map(judged).numpy()
         root = radius_scale(among)
         for words, scale in (("nothing", root**0), ("the greatest", root**2), ("its root", root)):
-            print(f"| {depth} | {words} | {_figures(maps, scale, defective)} |", flush=True)
+            print(
+                f"| {contrast:g} | {depth} | {words} | {_figures(maps, scale, defective)} |",
+                flush=True,
+            )
 
 
 def _figures(maps: Maps, scale: Maps, defective: NDArray[np.bool_]) -> str:

@@ -1,4 +1,4 @@
-"""The default teacher's features of folders of pictures, kept so that a measurement can be taken again."""
+"""A teacher's features of folders of pictures, kept so that a measurement can be taken again."""
 
 from pathlib import Path
 from typing import Literal
@@ -16,14 +16,20 @@ from inspector.recipe.manifest import ViewEntry
 
 Kind = Literal["polar", "whole"]
 VIEWS = {
-    "polar": ViewEntry(kind="polar", rows=224, columns=784),
+    "polar": ViewEntry(kind="polar", rows=224, columns=784, contrast=2.0),
     "whole": ViewEntry(kind="whole", rows=280, columns=280),
 }
 NEIGHBOURHOODS: dict[str, Neighbourhood] = {"polar": "radius", "whole": "everywhere"}
 
 
 def features_of(
-    files: list[Path], kind: Kind, kept: Path, models: Path, depth: int = 0
+    files: list[Path],
+    kind: Kind,
+    kept: Path,
+    models: Path,
+    depth: int = 0,
+    contrast: float | None = None,
+    teacher: str = Teacher().name,
 ) -> tuple[Tensor, list[Path]]:
     """n×C×h×w float32 of length 1, and the pictures they are of: those in which a cup was found.
 
@@ -33,6 +39,8 @@ def features_of(
         kept: where the features of just these files are, or are put.
         models: folder of the networks.
         depth: the teacher's blocks; 0 takes its own.
+        contrast: of a polar view; None takes the one that recipes use.
+        teacher: whose features.
     """
     names = [str(path) for path in files]
     if kept.is_file():
@@ -40,13 +48,17 @@ def features_of(
             if archive["of"].tolist() == names:
                 shown = [Path(name) for name in archive["shown"].tolist()]
                 return torch.from_numpy(archive["features"]).float(), shown
+    view = VIEWS[kind]
+    if contrast is not None:
+        view = view.model_copy(update={"contrast": contrast})
     if kind == "polar":
         segment = load_network(models / "background.onnx").run
-        prepared = prepare_frames(files, segment, VIEWS[kind], orientation=None)
+        prepared = prepare_frames(files, segment, view, orientation=None)
     else:
-        prepared = views_of(files, VIEWS[kind])
-    size = VIEWS[kind].rows, VIEWS[kind].columns
-    network = load_teacher(Teacher(rows=size[0], columns=size[1], depth=depth), models)
+        prepared = views_of(files, view)
+    network = load_teacher(
+        Teacher(teacher, rows=view.rows, columns=view.columns, depth=depth), models
+    )
     unit = torch.nn.functional.normalize(features(network, prepared.views), dim=1).half()
     kept.parent.mkdir(parents=True, exist_ok=True)
     shown_names = [str(path) for path in prepared.files]

@@ -11,7 +11,7 @@ from inspector.engine import load_network
 from inspector.recipe.manifest import ViewEntry
 from inspector.twin.cups import draw_cup
 from inspector.vision import RIM_PX, SIZE, CupImage, OrientationReference, heat_on_cup, prepare
-from inspector.vision.polar import INNER, OUTER, folded, unrolled
+from inspector.vision.polar import INNER, OUTER, contrasted, folded, unrolled
 
 PROJECT = Path(__file__).parents[2]
 POLAR = ViewEntry(kind="polar", rows=224, columns=784)
@@ -49,6 +49,26 @@ def test_a_cup_looks_the_same_however_it_was_turned() -> None:
     difference = np.abs(views[0] - views[1])
     assert np.median(difference) <= 4
     assert views[0].shape == (224, 784, 3)
+
+
+def test_contrast_deepens_a_faint_mark_and_leaves_rings_as_they_are() -> None:
+    rings = np.repeat(np.arange(60, 188, 2, np.uint8)[:, None, None], 100, axis=1).repeat(3, axis=2)
+    marked = rings.copy()
+    marked[20:24, 30:40] -= 5
+    deeper = contrasted(marked, 3.0).astype(int)
+    assert set(np.unique(deeper - rings)) == {-15, 0}
+    assert np.all((deeper != rings) == (marked != rings))
+
+
+def test_contrast_ends_at_black_and_white() -> None:
+    view = np.full((4, 100, 3), 250, np.uint8)
+    view[:, 10], view[:, 20] = 254, 100
+    assert contrasted(view, 2.0)[0, [10, 20, 30], 0].tolist() == [255, 0, 250]
+
+
+def test_a_contrast_of_one_changes_nothing() -> None:
+    view = np.random.default_rng(1).integers(0, 256, (8, 50, 3), np.uint8)
+    assert np.array_equal(contrasted(view, 1.0), view)
 
 
 def test_heat_is_folded_back_to_where_it_came_from() -> None:
