@@ -54,6 +54,7 @@ class Source:
         blocks: transformer blocks in the file.
         depth: blocks before the features are taken, where nothing else is asked for.
         side: rows and columns of the input in pixels, where nothing else is asked for.
+        final_norm: whether its weights hold a learned LayerNorm after the last block.
     """
 
     about: str
@@ -66,6 +67,7 @@ class Source:
     # Two networks of eight blocks are the published 66.196 GMAC; Table 1 lists all twelve.
     depth: int = 8
     side: int = 384
+    final_norm: bool = True
 
 
 SOURCES: Mapping[str, Source] = {
@@ -95,6 +97,7 @@ SOURCES: Mapping[str, Source] = {
         heads=3,
         blocks=6,
         depth=6,
+        final_norm=False,
     ),
     "deit_base_distilled_patch16_384": Source(
         about="DeiT-B/16 distilled, ImageNet-1k: the paper's teacher",

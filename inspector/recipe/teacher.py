@@ -66,6 +66,11 @@ class Teacher:
                 f"the teacher {self.name} has no depth {self.depth}",
                 f"choose 1 to {known.blocks}",
             )
+        if self.output_norm == "final" and not known.final_norm:
+            raise EngineError(
+                f"the teacher {self.name} has no final LayerNorm of its own",
+                "use another teacher, or leave out --as-published",
+            )
         if self.file is not None and known.origin is not None:
             raise EngineError(
                 f"the teacher {self.name} is not read from a file of your own", "leave the file out"

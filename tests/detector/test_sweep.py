@@ -228,6 +228,18 @@ def test_rows_that_only_read_the_maps_otherwise_share_a_cell(sets: list[StudySet
     assert len(plan.distinct()) == 2
 
 
+def test_what_a_teacher_cannot_do_is_left_out_with_the_reason_and_the_rest_is_measured(
+    sets: list[StudySet],
+) -> None:
+    small = replace(TEACHER, name="inspector-deit-tiny", rows=64, columns=64, depth=6)
+    names = ("baseline", "output norm final", "depth 8")
+    study = STUDIES["ablation"](small).selected(names)
+    plan = schedule(study, sets[:1], sets, small, 2, seeds=1)
+    assert [row.name for row, _, _ in plan.cells] == ["baseline"]
+    assert "no final LayerNorm" in plan.skipped["output norm final"]
+    assert "no depth 8" in plan.skipped["depth 8"]
+
+
 def test_another_description_is_another_cell(
     sets: list[StudySet], data: Path, tmp_path: Path
 ) -> None:
