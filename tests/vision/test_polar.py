@@ -52,7 +52,9 @@ def test_a_cup_looks_the_same_however_it_was_turned() -> None:
 
 
 def test_contrast_deepens_a_faint_mark_and_leaves_rings_as_they_are() -> None:
-    rings = np.repeat(np.arange(60, 188, 2, np.uint8)[:, None, None], 100, axis=1).repeat(3, axis=2)
+    rings = np.repeat(np.arange(60, 188, 2).astype(np.uint8)[:, None, None], 100, axis=1).repeat(
+        3, axis=2
+    )
     marked = rings.copy()
     marked[20:24, 30:40] -= 5
     deeper = contrasted(marked, 3.0).astype(int)
