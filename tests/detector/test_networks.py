@@ -280,6 +280,7 @@ def test_a_teacher_trained_here_is_the_same_in_torch_and_as_a_graph(
         blocks=3,
         depth=2,
         side=56,
+        final_norm=True,
     )
     monkeypatch.setitem(SOURCES, "inspector-deit-tiny", known)
     teacher = Teacher("inspector-deit-tiny", rows=42, columns=84, output_norm="final")

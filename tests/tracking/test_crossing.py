@@ -3,7 +3,7 @@
 import random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspector.core.frame import FrameInfo
@@ -171,6 +171,7 @@ def test_a_belt_that_stands_is_refused(values: tuple[int, float, float, int]) ->
     speed=st.sampled_from([7000.0, -7000.0, 9000.0, 20000.0]),
     period_ms=st.sampled_from([30, 45, 50]),
 )
+@example(seed=1_098_817_485, speed=20000.0, period_ms=50)
 def test_cups_are_never_told_twice_and_hardly_ever_missed(
     seed: int, speed: float, period_ms: int
 ) -> None:
@@ -197,20 +198,19 @@ def test_cups_are_never_told_twice_and_hardly_ever_missed(
     # Which true cup is nearest to each told one?
     nearest = [min(range(12), key=lambda i: abs(crossings[i] - c.at_ns)) for c in crossed]
     assert len(set(nearest)) == len(nearest), "a cup was told twice"
-    seen_at_all = {
-        i
-        for frame, seen in frames
-        for s in seen
-        for i in [
-            min(
-                range(12),
-                key=lambda i: abs(
-                    WIDTH / 2 + speed * (frame.exposed_ns - crossings[i]) / 1e9 - s.x_px
-                ),
-            )
-        ]
-    }
-    assert set(nearest) == seen_at_all
+    sightings: dict[int, list[bool]] = {}
+    for frame, seen in frames:
+        for s in seen:
+            off_px = [
+                abs(WIDTH / 2 + speed * (frame.exposed_ns - at_ns) / 1e9 - s.x_px)
+                for at_ns in crossings
+            ]
+            sightings.setdefault(off_px.index(min(off_px)), []).append(s.whole)
+    assert set(nearest) <= set(sightings)
+    for cup in set(sightings) - set(nearest):
+        # Such a one cannot be told from the second circle that vision now and then makes of a rim.
+        assert len(sightings[cup]) <= 2, "a cup was missed"
+        assert not any(sightings[cup]), "a cup that was seen whole was missed"
     for cup, c in zip(nearest, crossed, strict=True):
         if c.frame is not None:
             assert abs(c.at_ns - crossings[cup]) < 2 * MS
