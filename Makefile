@@ -1,12 +1,13 @@
 # make demo            the whole plant, until Ctrl-C        make demo PARTS=120   …and ends by itself
 # make test            all checks and tests                 make check            the quick ones only
+# make soak            ten million simulated parts with random faults: not one may pass without its own OK
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PARTS ?=
 DEMO_ARGS ?=
 
-.PHONY: demo test check train-setup clean
+.PHONY: demo test check soak clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/inspector demo $(if $(PARTS),--parts $(PARTS)) $(DEMO_ARGS)
@@ -20,6 +21,9 @@ check: $(VENV)/.dev
 	$(BIN)/ruff format --check inspector tests
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak
 
 $(VENV)/bin/python:
 	deploy/system-packages.sh venv

@@ -89,6 +89,11 @@ class PartSettings(Settings):
     frame_timeout_ms: float = Field(
         default=400.0, gt=0, description="trigger to frame at most, ms; then missing_frame"
     )
+    eye_error_ms: float = Field(
+        default=11.0,
+        ge=0,
+        description="a photo-eye time is late by so much at most, ms: the PLC's scan time and 1 ms",
+    )
     belt_px_per_s: float = Field(
         default=7000.0,
         description="free run: speed of cups across the picture, px/s, + is rightward",
@@ -102,6 +107,13 @@ class PartSettings(Settings):
     def _deadline_after_trigger(self) -> "PartSettings":
         if self.decide_before_ms >= self.travel_ms:
             raise ValueError("decide_before_ms must be smaller than travel_ms")
+        if self.min_interval_ms >= self.travel_ms - self.decide_before_ms:
+            raise ValueError("min_interval_ms must be smaller than travel_ms - decide_before_ms")
+        if self.min_interval_ms < 5 * self.eye_error_ms:
+            raise ValueError(
+                "min_interval_ms must be at least 5 times eye_error_ms, or frames of neighbours cannot be "
+                "told apart: give parts more room or the PLC a shorter scan"
+            )
         return self
 
 

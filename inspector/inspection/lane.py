@@ -81,6 +81,8 @@ class Lane:
             travel_ms=part.travel_ms,
             decide_before_ms=part.decide_before_ms,
             frame_timeout_ms=part.frame_timeout_ms,
+            # A software trigger is fired for a part whose time is known: its error has no part in it.
+            eye_error_ms=part.eye_error_ms if settings.camera.trigger == "hardware" else 0,
         )
         self._tracker = Tracker(settings.name, self._timing, QUEUE_LIMIT)
         self._met_plc = False
@@ -151,7 +153,8 @@ class Lane:
                     self.acquisition.trigger()
             effects = self._tracker.photo_eye(reading.session, eye.number, eye.at_ns, now_ns)
             self._do(effects, now_ns)
-        self._do(self._tracker.watched(reading.watched_ns, now_ns), now_ns)
+        watched = self._tracker.watched(reading.session, reading.watched_ns, now_ns)
+        self._do(watched, now_ns)
 
     def _frame(self, frame: FrameInfo, now_ns: int) -> None:
         if not self._free_run:
@@ -182,7 +185,8 @@ class Lane:
         assert self._crossing is not None
         self._number(self._crossing.tick(now_ns), now_ns)
         if self._crossing.settled_ns is not None:
-            self._do(self._tracker.watched(self._crossing.settled_ns, now_ns), now_ns)
+            settled_ns = self._crossing.settled_ns
+            self._do(self._tracker.watched(self._session, settled_ns, now_ns), now_ns)
 
     def _number(self, crossed: Iterable[Crossed], now_ns: int) -> None:
         assert self._crossing is not None

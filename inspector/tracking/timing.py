@@ -12,6 +12,8 @@ class Timing:
         travel_ns: photo-eye (free run: picture centre) to gate.
         decide_before_ns: the command must be out this long before the part is at the gate.
         frame_timeout_ns: trigger to frame at most.
+        eye_error_ns: a photo-eye time is late by so much at most: the PLC's scan, and the mapping of its
+            clock. 0 where the frame is taken after the time is known, and for it.
 
     Raises:
         ValueError: a time is not positive, or no part could ever pass with these.
@@ -21,6 +23,7 @@ class Timing:
     travel_ns: int
     decide_before_ns: int
     frame_timeout_ns: int
+    eye_error_ns: int
 
     def __post_init__(self) -> None:
         times = (
@@ -29,8 +32,13 @@ class Timing:
             self.decide_before_ns,
             self.frame_timeout_ns,
         )
-        if min(times) <= 0:
+        if min(times) <= 0 or self.eye_error_ns < 0:
             raise ValueError("every time of a lane must be positive")
+        if self.min_interval_ns < 5 * self.eye_error_ns:
+            raise ValueError(
+                "min_interval must be at least five times eye_error: or a frame cannot be told from its "
+                "neighbour's by its time"
+            )
         if self.min_interval_ns >= self.decision_ns:
             raise ValueError(
                 "min_interval must be shorter than travel − decide_before: a part passes only when it "
@@ -45,6 +53,7 @@ class Timing:
         travel_ms: float,
         decide_before_ms: float,
         frame_timeout_ms: float,
+        eye_error_ms: float,
     ) -> "Timing":
         """The same from milliseconds, as the configuration has them."""
         return cls(
@@ -52,6 +61,7 @@ class Timing:
             travel_ns=round(travel_ms * 1e6),
             decide_before_ns=round(decide_before_ms * 1e6),
             frame_timeout_ns=round(frame_timeout_ms * 1e6),
+            eye_error_ns=round(eye_error_ms * 1e6),
         )
 
     @property
@@ -61,5 +71,9 @@ class Timing:
 
     @property
     def window_ns(self) -> int:
-        """A frame exposed nearer than this to a photo-eye event may belong to it: half an interval."""
-        return self.min_interval_ns // 2
+        """A frame exposed nearer than this to a photo-eye time may belong to it.
+
+        It then shows its own part nearer the middle than any neighbour: a part that is told to be at t
+        was there in [t − e, t], and its successor, told an interval later, e less than that after it.
+        """
+        return (self.min_interval_ns - 3 * self.eye_error_ns) // 2

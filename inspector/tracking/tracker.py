@@ -85,6 +85,7 @@ class Tracker:
         self._ended: deque[int] = deque(maxlen=_REMEMBERED)
         self._last_number = 0
         self._last_at_ns: int | None = None
+        self._told_any = False
         self._anchor: tuple[FrameKey, int] | None = None
         self._watched_ns: int | None = None
         self._ticked_ns: int | None = None
@@ -158,11 +159,19 @@ class Tracker:
                 return effects + self._flush(now_ns) + claim
         return effects + self._flush(now_ns)
 
-    def watched(self, until_ns: int, now_ns: int) -> list[Effect]:
-        """Every part that met the photo-eye before host time ``until_ns`` has been told by now."""
+    def watched(self, session: int, until_ns: int, now_ns: int) -> list[Effect]:
+        """Every part of this count that met the photo-eye before host time ``until_ns`` has been told."""
+        if session in self._ended:
+            return []
+        effects: list[Effect] = []
+        if session != self._session:
+            effects = self._begin_session(session, 1, now_ns)
+        if self._last_at_ns is None and not self._told_any:
+            # Whatever comes next comes after that, and whatever came before, counted or not, before it.
+            self._last_at_ns = until_ns
         if self._watched_ns is None or until_ns > self._watched_ns:
             self._watched_ns = until_ns
-        return self._expire_held(now_ns) + self._flush(now_ns)
+        return effects + self._expire_held(now_ns) + self._flush(now_ns)
 
     def frame(self, frame: FrameInfo, now_ns: int) -> list[Effect]:
         """A frame of a triggered camera arrived. It may come before its photo-eye event is known."""
@@ -246,7 +255,8 @@ class Tracker:
         # A photo-eye event of the future is a clock gone wrong: when the part comes is not known.
         known_ns = at_ns if at_ns <= now_ns + self.timing.window_ns else None
         part = self._new_part(PartId(self.lane, session, number), known_ns)
-        if self._last_at_ns is None and number > 1:
+        if self._last_at_ns is None:
+            # When the one before it came is not known, nor, on a new count, whether there was one.
             part.reject(Reason.UNSEEN, now_ns)
         if self._open and (known_ns is None or self._open[-1].at_ns is None):
             self._open[-1].reject(Reason.UNSEEN, now_ns)
@@ -263,6 +273,7 @@ class Tracker:
         if self._stopped:
             part.reject(Reason.STOPPED, now_ns)
         self._open.append(part)
+        self._told_any = True
         self._last_number, self._last_at_ns = number, known_ns
         return effects, part
 
@@ -276,6 +287,7 @@ class Tracker:
         self._session = session
         self._last_number = number - 1 if first_ever else 0
         self._last_at_ns = None
+        self._told_any = False
         self._anchor = None
         return self._flush(now_ns)
 

@@ -26,7 +26,7 @@ from inspector.tracking.tracker import ROWS_PER_JUMP
 LANE = "lane-1"
 SESSION = 77
 TIMING = Timing.from_ms(
-    min_interval_ms=70, travel_ms=1200, decide_before_ms=150, frame_timeout_ms=400
+    min_interval_ms=70, travel_ms=1200, decide_before_ms=150, frame_timeout_ms=400, eye_error_ms=0
 )
 
 
@@ -62,14 +62,26 @@ class Line:
     def __init__(self, queue_limit: int = 8) -> None:
         self.tracker = Tracker(LANE, TIMING, queue_limit)
         self.effects: list[Effect] = []
+        self.session: int | None = None
 
     def eye(self, number: int, at: float, now: float | None = None, session: int = SESSION) -> None:
         now = at + 5 if now is None else now
+        if self.session is None and number == 1:
+            self.clear_until(at - 1000, session)
+        self.session = session
         self.effects += self.tracker.photo_eye(session, number, ms(at), ms(now))
         self.watched(now)
 
+    def clear_until(self, until: float, session: int = SESSION) -> None:
+        """The line met the PLC before its first part: nothing was on the belt until then."""
+        self.session = session
+        self.tracker.resume_after(session, 0)
+        self.watched(until)
+
     def watched(self, until: float, now: float | None = None) -> None:
-        self.effects += self.tracker.watched(ms(until), ms(until if now is None else now))
+        if self.session is not None:
+            now = until if now is None else now
+            self.effects += self.tracker.watched(self.session, ms(until), ms(now))
 
     def frame(self, frame: FrameInfo, now: float | None = None) -> None:
         at_ns = frame.received_ns if now is None else ms(now)
@@ -453,8 +465,29 @@ def test_a_counter_that_starts_anew_closes_what_is_open() -> None:
     assert [(c.part.session, c.part.number, str(c.verdict.reason)) for c in line.closed] == [
         (SESSION, 1, "unseen"),
         (SESSION, 2, "unseen"),
+        (SESSION + 1, 1, "unseen"),
     ]
+    line.eye(2, at=400, session=SESSION + 1)
     assert line.tracker.open_parts == 1
+
+
+@pytest.mark.parametrize(("seen_empty_ms", "passes"), [(120, True), (131, False), (None, False)])
+def test_the_first_part_of_a_new_count_passes_only_if_the_belt_was_seen_empty_before_it(
+    seen_empty_ms: float | None, passes: bool
+) -> None:
+    line = Line()
+    line.eye(1, at=0)
+    line.tracker.tick(ms(90))
+    if seen_empty_ms is not None:
+        # The PLC started anew; a part that it did not count may lie right before the first it did.
+        line.session = SESSION + 1
+        line.watched(seen_empty_ms)
+        assert line.outcomes == [(1, "unseen")]
+    line.eye(1, at=200, session=SESSION + 1)
+    line.frame(a_frame(10, exposed_ms=200))
+    line.verdict(clean(1, session=SESSION + 1), (1, 10), now=260)
+    line.watched(300)
+    assert (line.closed[-1].verdict.outcome is Outcome.PASS) == passes
 
 
 def test_parts_of_a_session_that_is_over_do_not_come_back() -> None:
@@ -463,7 +496,7 @@ def test_parts_of_a_session_that_is_over_do_not_come_back() -> None:
     line.eye(1, at=300, session=SESSION + 1)
     line.eye(2, at=400, session=SESSION)
     assert line.ignored == [IgnoredWhy.OLD_SESSION]
-    assert line.tracker.open_parts == 1
+    assert line.outcomes == [(1, "unseen"), (1, "unseen")]
 
 
 def test_a_huge_jump_of_the_counter_is_told_and_does_not_fill_the_memory() -> None:
@@ -478,6 +511,7 @@ def test_a_huge_jump_of_the_counter_is_told_and_does_not_fill_the_memory() -> No
 
 def test_a_photo_eye_event_of_the_future_is_not_believed() -> None:
     line = Line()
+    line.clear_until(-1000)
     line.eye(1, at=10_000, now=5)
     assert line.outcomes == [(1, "unseen")]
     line.eye(2, at=100)
@@ -522,6 +556,7 @@ def crossed(at: float, frames: Sequence[FrameInfo], x_px: float = 1500) -> Cross
 
 def test_in_free_run_a_crossing_brings_its_frame_along() -> None:
     line = Line()
+    line.clear_until(-1000)
     first, second = crossed(0, [a_frame(10, exposed_ms=20)]), crossed(200, [])
     line.effects += line.tracker.crossing(SESSION, 1, first, ms(100))
     line.effects += line.tracker.crossing(SESSION, 2, second, ms(300))
@@ -533,18 +568,24 @@ def test_in_free_run_a_crossing_brings_its_frame_along() -> None:
 
 @pytest.mark.parametrize(
     ("times", "complaint"),
-    [((70, 0, 150, 400), "positive"), ((70, 200, 150, 400), "min_interval")],
+    [
+        ((70, 0, 150, 400, 0), "positive"),
+        ((70, 1200, 150, 400, -1), "positive"),
+        ((70, 200, 150, 400, 0), "min_interval"),
+        ((70, 1200, 150, 400, 15), "five times eye_error"),
+    ],
 )
 def test_times_with_which_no_part_could_pass_are_refused(
-    times: tuple[float, float, float, float], complaint: str
+    times: tuple[float, float, float, float, float], complaint: str
 ) -> None:
-    interval, travel, before, timeout = times
+    interval, travel, before, timeout, error = times
     with pytest.raises(ValueError, match=complaint):
         Timing.from_ms(
             min_interval_ms=interval,
             travel_ms=travel,
             decide_before_ms=before,
             frame_timeout_ms=timeout,
+            eye_error_ms=error,
         )
 
 
@@ -562,6 +603,8 @@ def test_frame_ids_are_not_compared_across_two_lives_of_the_counter() -> None:
     line = Line()
     line.eye(1, at=0)
     line.frame(a_frame(10, exposed_ms=0))
+    line.session = SESSION + 1
+    line.watched(200)
     line.eye(1, at=300, session=SESSION + 1)
     line.frame(a_frame(14, exposed_ms=300))
     assert line.inspected == [(1, 10), (1, 14)]

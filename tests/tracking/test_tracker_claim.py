@@ -31,7 +31,7 @@ from inspector.tracking import (
 LANE = "lane-1"
 MS = 1_000_000
 TIMING = Timing.from_ms(
-    min_interval_ms=70, travel_ms=600, decide_before_ms=100, frame_timeout_ms=200
+    min_interval_ms=70, travel_ms=600, decide_before_ms=100, frame_timeout_ms=200, eye_error_ms=0
 )
 QUEUE = 4
 
@@ -149,7 +149,7 @@ class Interleavings(RuleBasedStateMachine):
         # What was counted before the last part's own time cannot be known better than that.
         until_ns = max(self.now_ns - lag_ms * MS, self.last_at_ns)
         self.last_at_ns = max(self.last_at_ns, until_ns)
-        self.witness.see(self.tracker.watched(until_ns, self.now_ns))
+        self.witness.see(self.tracker.watched(self.session, until_ns, self.now_ns))
 
     @rule()
     def the_counter_starts_anew(self) -> None:
@@ -301,7 +301,7 @@ def run_plant(seed: int, parts: int) -> tuple[int, int]:
             until_ns = min(
                 [now_ns, *(e[3][1] - 1 for e in untold if isinstance(e[3], tuple))],
             )
-            handle(tracker.watched(until_ns, now_ns) + tracker.tick(now_ns), now_ns)
+            handle(tracker.watched(1, until_ns, now_ns) + tracker.tick(now_ns), now_ns)
     witness.see(tracker.stop(at_ns + 2_000_000_000))
     assert witness.order == [PartId(LANE, 1, number) for number in range(1, parts + 1)]
     witness.check_neighbours()
@@ -329,6 +329,7 @@ def test_no_part_of_a_faulty_plant_passes_on_another_parts_frame() -> None:
 
 def test_in_free_run_crossings_are_commanded_in_order_too() -> None:
     tracker, witness = Tracker(LANE, TIMING, QUEUE), Witness()
+    tracker.watched(9, 0, 0)
     for number in range(1, 20):
         at_ns = number * 200 * MS
         part = PartId(LANE, 9, number)
@@ -338,13 +339,14 @@ def test_in_free_run_crossings_are_commanded_in_order_too() -> None:
         verdict = Verdict(part, Outcome.PASS, Reason.CLEAN)
         witness.answers[part, frame_key(frame)] = (verdict, at_ns + 80 * MS)
         witness.see(tracker.verdict(verdict, frame_key(frame), at_ns + 80 * MS))
-        witness.see(tracker.watched(at_ns + 90 * MS, at_ns + 90 * MS))
+        witness.see(tracker.watched(9, at_ns + 90 * MS, at_ns + 90 * MS))
     assert witness.order == witness.counted
     assert all(c.verdict.outcome is Outcome.PASS for c in witness.closed.values())
 
 
 def test_a_verdict_told_twice_counts_once() -> None:
     tracker = Tracker(LANE, TIMING, QUEUE)
+    tracker.watched(1, -100 * MS, -100 * MS)
     tracker.photo_eye(1, 1, 0, 0)
     frame = a_frame(1, 0, epoch=1, complete=True)
     tracker.frame(frame, 50 * MS)
