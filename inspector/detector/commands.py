@@ -275,10 +275,11 @@ def _tell(promise: Promise) -> None:
 
 
 def _table(title: str, result: Evaluation) -> Table:
-    table = Table("kind", "images", "rejected", "refused by vision", title=title)
+    table = Table("kind", "images", "rejected", "refused by vision", "image AUROC", title=title)
     for kind, counts in result.kinds.items():
         share = f"{counts.rejected} ({counts.rejected / counts.images:.0%})"
-        table.add_row(kind, str(counts.images), share, str(counts.refused))
+        told_apart = "" if counts.image_auroc is None else f"{counts.image_auroc:.3f}"
+        table.add_row(kind, str(counts.images), share, str(counts.refused), told_apart)
     found = result.figures
     table.caption = (
         f"image AUROC {found.image_auroc:.3f}, F1 {found.image_f1:.3f} (best {found.image_f1_best:.3f}); "

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import RecipeError
 from inspector.decision import Calibration, judge
 from inspector.detector.datasets import GOOD, Labelled
-from inspector.detector.figures import Figures, figures
+from inspector.detector.figures import Figures, figures, image_figures
 from inspector.detector.pictures import check_alike, read_mask, survey
 from inspector.detector.preparation import PIXEL_FORMAT, OnProgress, Steps
 from inspector.recipe.manifest import ViewEntry
@@ -79,11 +79,20 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class KindResult:
-    """One kind of picture (``good`` or a defect): how many, and what became of them."""
+    """One kind of picture (``good`` or a defect): how many, and what became of them.
+
+    Attributes:
+        images: how many.
+        rejected: of them, for whatever reason.
+        refused: of them, by vision.
+        image_auroc: how well this kind's scores are told from the clean ones'; None for the clean
+            ones themselves and for a kind of which nothing could be judged.
+    """
 
     images: int
     rejected: int
     refused: int
+    image_auroc: float | None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -228,9 +237,21 @@ def evaluate(
         ),
         detection_rate=sum(rejected[k] for k in bad) / sum(images[k] for k in bad),
         false_reject_rate=rejected[GOOD] / images[GOOD],
-        kinds={k: KindResult(images[k], rejected[k], refused[k]) for k in sorted(images)},
+        kinds={
+            kind: KindResult(images[kind], rejected[kind], refused[kind], _told_apart(kind, judged))
+            for kind in sorted(images)
+        },
         judged=tuple(judged),
     )
+
+
+def _told_apart(kind: str, judged: Sequence[Judged]) -> float | None:
+    """Image AUROC of one kind of defect against the clean pictures."""
+    compared = [one for one in judged if one.kind in (kind, GOOD)]
+    labels = [one.kind != GOOD for one in compared]
+    if not any(labels):
+        return None
+    return image_figures([one.score for one in compared], labels)[0]
 
 
 def _on_picture(

@@ -57,6 +57,8 @@ def test_every_count_by_hand_and_what_vision_refuses_counts_as_rejected() -> Non
     assert result.figures.pixel_auroc > 0.9
     counts = {kind: (c.images, c.rejected, c.refused) for kind, c in result.kinds.items()}
     assert counts == {"crack": (2, 1, 0), "good": (4, 2, 1), "hole": (1, 1, 1)}
+    told_apart = {kind: one.image_auroc for kind, one in result.kinds.items()}
+    assert told_apart == {"crack": pytest.approx(5 / 6), "good": None, "hole": None}
     assert [one.rejected for one in result.judged] == [False, True, False, True, False]
 
 
@@ -64,7 +66,12 @@ def test_the_result_can_be_written_as_json() -> None:
     result = evaluate(CALIBRATION, UPRIGHT, [seen("good", 5), seen("crack", 90)], brightness)
     read = json.loads(json.dumps(result.as_json(), allow_nan=False))
     assert read["image_auroc"] == 1.0
-    assert read["kinds"]["crack"] == {"images": 1, "rejected": 1, "refused": 0}
+    assert read["kinds"]["crack"] == {
+        "images": 1,
+        "rejected": 1,
+        "refused": 0,
+        "image_auroc": 1.0,
+    }
     assert "judged" not in read
 
 

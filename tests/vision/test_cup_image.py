@@ -6,7 +6,7 @@ import pytest
 
 from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
-from inspector.twin.cups import DefectKind, draw_cup, empty_belt
+from inspector.twin.cups import DefectKind, Stance, draw_cup, empty_belt
 from inspector.vision import (
     GREY,
     RIM_PX,
@@ -49,7 +49,7 @@ def test_one_cup_at_two_angles_gives_one_upright_image() -> None:
     # The lamps stand still, left and right alike: half a turn later they light the cup as before.
     for angle in (20.0, 200.0):
         raw = mosaic(
-            draw_cup("type-01", 50, angle_deg=angle, shift_xy=(0.0, 0.0), droplets=0).frame
+            draw_cup("type-01", 50, angle_deg=angle, stance=Stance((0.0, 0.0)), droplets=0).frame
         )
         cup = prepare(raw, FORMAT, segment(), reference("type-01"))
         assert isinstance(cup, CupImage)

@@ -7,6 +7,7 @@ from inspector.twin.cups.camera import FRAME_HEIGHT, FRAME_WIDTH
 from inspector.twin.cups.cup_types import CUP_TYPES, CupType, UnknownCupTypeError
 from inspector.twin.cups.defect_kinds import DefectKind
 from inspector.twin.cups.picture import CupPicture, SeverityError, draw_cup, empty_belt
+from inspector.twin.cups.pose import Stance
 from inspector.twin.cups.stream import CupStream
 from inspector.twin.cups.truth import CupTruth, DrawnDefect
 
@@ -21,6 +22,7 @@ __all__ = [
     "DefectKind",
     "DrawnDefect",
     "SeverityError",
+    "Stance",
     "UnknownCupTypeError",
     "draw_cup",
     "empty_belt",

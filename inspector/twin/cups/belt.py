@@ -14,7 +14,8 @@ from inspector.twin.cups.surface import Surface, surface_of
 
 _SCALE: Final = 8
 """The table's light is baked at one sample for this many pixels each way."""
-_COVER_ZERO: Final = 128
+_COVER_ZERO: Final = 32
+"""Level of a cover that changes nothing: low, so that adding it cannot pass white."""
 _COVER_LEVEL: Final = 190
 """Usual level of the cover; its specks are a part of this."""
 _SUBPIXEL_BITS: Final = 4
@@ -53,7 +54,7 @@ def _belt(
     size = (small.shape[1], small.shape[0])
     small = cv2.warpAffine(small, matrix, size, borderMode=cv2.BORDER_REPLICATE)
     rows = FRAME_HEIGHT / _SCALE
-    small = small[: int(np.ceil(rows))]
+    small = cv2.subtract(small[: int(np.ceil(rows))], (_COVER_ZERO,) * 3 + (0,))
     frame: Picture = np.empty((FRAME_HEIGHT, FRAME_WIDTH, 3), np.uint8)
     cv2.resize(small, (FRAME_WIDTH, FRAME_HEIGHT), dst=frame, interpolation=cv2.INTER_LINEAR)
     run = int(random.integers(0, FRAME_WIDTH))
@@ -63,7 +64,7 @@ def _belt(
     ):
         part = frame[:, place]
         if part.size:
-            cv2.addWeighted(part, 1.0, _cover()[:, cover], 1.0, -_COVER_ZERO, dst=part)
+            cv2.add(part, _cover()[:, cover], dst=part)
     return frame
 
 

@@ -48,7 +48,7 @@ class CupType:
         number: 1 to 4; keeps the random numbers of two types with one seed apart.
         description: for people.
         height_cm: over the table.
-        rim_radius_cm: outer radius of the rolled rim.
+        rim_radius_cm: of the rolled rim, before stacking shoulders widen it by 1 to 2 mm.
         translucent: whether light comes through the wall (a crack then leaks light).
         artwork: the print on its wall.
     """

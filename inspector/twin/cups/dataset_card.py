@@ -36,7 +36,7 @@ Fingerprint: `{fingerprint}` (SHA-256 over the truth files, which hold the SHA-2
 
 {single}
 - Every other picture shows a cup of its own. A cup that is photographed again keeps its wear and print; its
-  pose, exposure, sensor noise, place on the belt and drops are new.
+  place, tilt and angle, exposure, sensor noise, the belt below and drops are new.
 - Each picture, clean or not, shows a wet cup with a probability of {wet}: drops of water are no defect.
 - A defective cup has one defect. The severity, above 0 and up to 1, sets its size and contrast; each kind is
   spread evenly over the severities of its type. Type 01 has mostly distinct mould and cracks, the others more
@@ -49,7 +49,8 @@ Fingerprint: `{fingerprint}` (SHA-256 over the truth files, which hold the SHA-2
 MVTec AD's layout in a folder for each cup type: `train/good`, `test/good`, `test/KIND` and
 `ground_truth/KIND/NAME_mask.png`; beside it `cup_mask/train/good` and `cup_mask/test/KIND`.
 
-- Frames are PNG, {width}×{height}, RGB of 8 bit, as the camera sees the belt: nothing is cut out or turned.
+- Frames are PNG, {width}×{height}, RGB of 8 bit, as the camera delivers them: nothing is cut out or
+  turned, and the colours between the samples of its RGGB mosaic are filled in.
 - Masks are PNG of the same size, grey of 8 bit, 255 where the defect or the cup shows and 0 elsewhere. They
   are exact, for they come from what was drawn.
 - `truth-train.json` and `truth-test.json` name for each picture its files with their SHA-256, the cup by its

@@ -37,7 +37,7 @@ def _draw_droplet(canvas: Canvas, random: np.random.Generator) -> None:
     bright_middle = 0.10 * np.clip(1 - 1.6 * distance, 0, 1)
     refracted *= floats(1 - dark_edge + bright_middle)[..., None]
 
-    lab_angle = (column + canvas.pose.light_column) * RADIANS_PER_COLUMN
+    lab_angle = (column + canvas.turn.column) * RADIANS_PER_COLUMN
     toward_right = (along * np.cos(lab_angle) - window.around * np.sin(lab_angle)) / radius
     upward = np.sqrt(np.maximum(distance**2 - toward_right**2, 0))
     for lamp in (-1, 1):

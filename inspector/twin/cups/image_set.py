@@ -17,6 +17,7 @@ import numpy as np
 from inspector.core.errors import InspectorError
 from inspector.core.files import write_atomically
 from inspector.twin.cups.arrays import Picture
+from inspector.twin.cups.camera import through_mosaic
 from inspector.twin.cups.cup_types import CupType
 from inspector.twin.cups.defect_kinds import DefectKind
 from inspector.twin.cups.picture import CupPicture, draw_cup
@@ -116,7 +117,7 @@ def write_records(folder: Path, part: str, records: list[Record]) -> None:
 def write_cup(
     folder: Path, place: Path, name: str, picture: CupPicture, frame_format: FrameFormat
 ) -> Record:
-    """Writes a cup's frame and masks.
+    """Writes a cup's frame, as the colour camera delivers it, and its masks.
 
     Args:
         folder: of the set.
@@ -133,7 +134,7 @@ def write_cup(
         ImageWriteError: a file cannot be written.
     """
     truth, mask = picture.truth, f"{name}_mask.png"
-    frame = (place / f"{name}.{frame_format}", picture.frame)
+    frame = (place / f"{name}.{frame_format}", through_mosaic(picture.frame))
     files = {"frame": frame, "cup_mask": ("cup_mask" / place / mask, truth.cup_mask * 255)}
     if truth.defective:
         files["defect_mask"] = (

@@ -16,14 +16,11 @@ from inspector.twin.cups.cup_types import CupType, cup_type_named
 from inspector.twin.cups.defect_kinds import DefectKind
 from inspector.twin.cups.defects import draw_defect
 from inspector.twin.cups.droplets import draw_droplets
-from inspector.twin.cups.pose import Pose, Projection
+from inspector.twin.cups.pose import Projection, Stance, Turn, projection_of
 from inspector.twin.cups.surface import ANGLES, LIGHT_STEP, Surface, surface_of
 from inspector.twin.cups.truth import CupTruth, DrawnDefect, MaskPatch
 from inspector.twin.cups.wear import UNTOUCHED, apply_print, clean_texture
 
-_STRIP_ROWS: Final = 40
-"""Rows projected at a time: what a strip needs stays in the processor's cache."""
-_FEATHER_ROWS: Final = 40
 _SMALLEST_DEFECT_PX: Final = 60
 """A defect that covers less of the frame is drawn anew: about four pixels of a cup image."""
 _ATTEMPTS: Final = 12
@@ -53,13 +50,14 @@ class _Purpose(IntEnum):
     Wear and defect are the cup's own; all else is drawn anew for each photograph of it.
     """
 
-    POSE = 1
+    STANCE = 1
     EXPOSURE = 2
     WEAR = 3
     DROPLETS = 4
     BELT = 5
     SENSOR = 6
     DEFECT = 7
+    TURN = 8
 
 
 def draw_cup(
@@ -70,7 +68,7 @@ def draw_cup(
     defect: DefectKind | None = None,
     severity: float = 0.6,
     angle_deg: float | None = None,
-    shift_xy: tuple[float, float] | None = None,
+    stance: Stance | None = None,
     wear: float = 1.0,
     droplets: int | None = None,
 ) -> CupPicture:
@@ -83,12 +81,11 @@ def draw_cup(
         cup_type: one of ``CUP_TYPES`` or its name.
         seed: 0 or more; everything that is not given is drawn from it.
         take: 0 or more; another one is another photograph of the same cup: its wear and defect stay,
-            its pose, exposure, drops, belt and sensor noise are drawn anew.
+            its stance, turn, exposure, drops, belt and sensor noise are drawn anew.
         defect: what is wrong with the cup; None for a clean one.
         severity: size and contrast of the defect, in (0, 1].
-        angle_deg: the print's angle as in ``CupTruth``; any angle if None.
-        shift_xy: the rim's centre off the middle of the picture, in pixels right and down; up to
-            40 each way if None.
+        angle_deg: the print's angle as in ``CupTruth``, met within 0.05°; any angle if None.
+        stance: how the cup stands; as ``Stance.drawn`` if None.
         wear: permitted traces of use; 1 is usual, 0 is a new cup.
         droplets: drops of water; if None, one cup in four has some.
 
@@ -104,12 +101,13 @@ def draw_cup(
     def random(purpose: _Purpose, number: int = 0) -> np.random.Generator:
         return np.random.default_rng((seed, cup_type.number, purpose, number))
 
-    pose = Pose.drawn(random(_Purpose.POSE, take)).moved(angle_deg, shift_xy)
-    projection = Projection(surface, pose)
+    stance = stance or Stance.drawn(random(_Purpose.STANCE, take))
+    turn = Turn.drawn(random(_Purpose.TURN, take)) if angle_deg is None else Turn.to(angle_deg)
+    projection = projection_of(surface, stance)
     exposure = Exposure.drawn(random(_Purpose.EXPOSURE, take))
-    texture = clean_texture(surface, pose, wear, random(_Purpose.WEAR))
-    canvas = Canvas(surface, pose, _lit(surface, pose, exposure, texture))
-    apply_print(canvas.lit, surface)
+    texture = clean_texture(surface, turn, wear, random(_Purpose.WEAR))
+    canvas = Canvas(surface, turn, _lit(surface, turn, exposure, texture))
+    apply_print(canvas.lit, surface, turn)
     wet = random(_Purpose.DROPLETS, take)
     usual_drops = int(wet.integers(1, 20)) if wet.random() < WET_SHARE else 0
 
@@ -121,15 +119,16 @@ def draw_cup(
         defects = (DrawnDefect(defect, severity, area),)
     draw_droplets(canvas, usual_drops if droplets is None else droplets, wet)
 
-    frame = belt_beside_cup(surface, exposure, pose.shift_xy, random(_Purpose.BELT, take))
-    _project(canvas, projection, frame)
+    frame = belt_beside_cup(surface, exposure, stance.shift_xy, random(_Purpose.BELT, take))
+    canvas.lit[:, ANGLES] = canvas.lit[:, 0]
+    projection.lay(canvas.lit, frame)
     add_sensor_noise(frame, random(_Purpose.SENSOR, take))
     truth = CupTruth(
         cup_type=cup_type.name,
         seed=seed,
         take=take,
-        angle_deg=pose.angle_deg,
-        centre_xy=pose.centre_xy,
+        angle_deg=turn.angle_deg,
+        stance=stance,
         rim_radius_px=surface.rim_row,
         outline=projection.outline(),
         defects=defects,
@@ -147,23 +146,16 @@ def empty_belt(seed: int) -> Picture:
     return frame
 
 
-def _lit(surface: Surface, pose: Pose, exposure: Exposure, texture: Picture) -> Picture:
-    """Levels of the surface in the cup's frame: the lamps stand still, the texture is turned."""
+def _lit(surface: Surface, turn: Turn, exposure: Exposure, texture: Picture) -> Picture:
+    """Levels of the surface: the lamps stand still, the texture is turned."""
     light = exposure.levels(surface.left_lit, surface.right_lit)
     width = ANGLES + 2 * LIGHT_STEP
     light = cv2.resize(light, (width, surface.rows), interpolation=cv2.INTER_LINEAR)
-    light = light[:, LIGHT_STEP:-LIGHT_STEP]
-    coloured = cv2.cvtColor(texture, cv2.COLOR_GRAY2RGB)
+    coloured = cv2.cvtColor(np.roll(texture, turn.column, axis=1), cv2.COLOR_GRAY2RGB)
     lit: Picture = np.empty((surface.rows, ANGLES + 1, 3), np.uint8)
-    seam = ANGLES - pose.light_column
-    for cup, lamps in (
-        (slice(0, seam), slice(-seam, None)),
-        (slice(seam, ANGLES), slice(0, -seam)),
-    ):
-        part = lit[:, cup]
-        if part.size:
-            cv2.multiply(light[:, lamps], coloured[:, cup], dst=part, scale=1 / UNTOUCHED)
-    lit[:, ANGLES] = lit[:, 0]
+    cv2.multiply(
+        light[:, LIGHT_STEP:-LIGHT_STEP], coloured, dst=lit[:, :ANGLES], scale=1 / UNTOUCHED
+    )
     return lit
 
 
@@ -187,27 +179,6 @@ def _spoiled(
             if area >= _SMALLEST_DEFECT_PX:
                 return canvas, shown, area
     raise SeverityError(f"a {kind} of severity {severity} cannot be seen", "give a larger severity")
-
-
-def _project(canvas: Canvas, projection: Projection, frame: Picture) -> None:
-    """Lays the cup into the frame, blending over to the belt a little outside its rim."""
-    canvas.lit[:, ANGLES] = canvas.lit[:, 0]
-    reach = canvas.surface.rows
-    centre_x, centre_y = projection.pose.centre_xy
-    left, top, right, bottom = projection.box()
-    for strip_top in range(top, bottom, _STRIP_ROWS):
-        strip_bottom = min(strip_top + _STRIP_ROWS, bottom)
-        nearest = np.clip(centre_y, strip_top, strip_bottom) - centre_y
-        half = np.sqrt(max(reach**2 - nearest**2, 0)) + 1
-        strip_left, strip_right = (
-            max(int(centre_x - half), left),
-            min(int(centre_x + half) + 1, right),
-        )
-        column, row = projection.seen_at(strip_left, strip_top, strip_right, strip_bottom)
-        cup = cv2.remap(canvas.lit, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        weight = np.clip((reach - 4 - row) / _FEATHER_ROWS, 0, 1)
-        place = frame[strip_top:strip_bottom, strip_left:strip_right]
-        place[:] = cv2.blendLinear(cup, np.ascontiguousarray(place), weight, 1 - weight)
 
 
 def _in_frame(projection: Projection, polar: Picture) -> MaskPatch | None:

@@ -9,9 +9,11 @@ from inspector.core.errors import InspectorError
 from inspector.twin.cups.cup_types import CupType, cup_type_named
 from inspector.twin.cups.defect_kinds import DefectKind
 from inspector.twin.cups.picture import CupPicture, draw_cup
+from inspector.twin.cups.pose import KEPT_PROJECTIONS, Stance
 
 _STREAM: Final = 2
 """Keeps a stream's cups apart from those of a data set of the same seed."""
+_CUPS_PER_NEW_STANCE: Final = 24
 
 
 class DefectRateError(InspectorError):
@@ -21,8 +23,9 @@ class DefectRateError(InspectorError):
 class CupStream(Iterator[CupPicture]):
     """Iterates over cups without end; no two are alike, and one seed gives one order of cups.
 
-    Each cup is ``draw_cup`` of a seed of its own (``truth.seed``), so any cup that went by can be
-    drawn again, or drawn without its defect.
+    Each cup is ``draw_cup`` of a seed of its own (``truth.seed``) in its stance (``truth.stance``), so
+    any cup that went by can be drawn again, or drawn without its defect. Stances are a few that change
+    by and by, for a new one costs as much time as the rest of a cup.
 
     Args:
         cup_types: one cup type (or its name), or several that are mixed evenly.
@@ -53,13 +56,26 @@ class CupStream(Iterator[CupPicture]):
         self._severities = severities
         self._kinds = tuple(kinds)
         self._random = np.random.default_rng((seed, _STREAM))
+        # One place is left for whoever else draws in this process.
+        few = max(1, (KEPT_PROJECTIONS - 1) // len(self._cup_types))
+        self._stances = [[Stance.drawn(self._random) for _ in range(few)] for _ in self._cup_types]
 
     def __next__(self) -> CupPicture:
         """Draws the next cup."""
         random = self._random
-        cup_type = self._cup_types[int(random.integers(len(self._cup_types)))]
+        which = int(random.integers(len(self._cup_types)))
+        stances = self._stances[which]
+        place = int(random.integers(len(stances)))
+        if random.random() < 1 / _CUPS_PER_NEW_STANCE:
+            stances[place] = Stance.drawn(random)
         seed = int(random.integers(2**62))
         kind = self._kinds[int(random.integers(len(self._kinds)))]
         severity = float(random.uniform(*self._severities))
         defective = random.random() < self._defect_rate
-        return draw_cup(cup_type, seed, defect=kind if defective else None, severity=severity)
+        return draw_cup(
+            self._cup_types[which],
+            seed,
+            defect=kind if defective else None,
+            severity=severity,
+            stance=stances[place],
+        )

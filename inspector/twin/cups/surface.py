@@ -25,7 +25,7 @@ RADIANS_PER_COLUMN: Final = 2 * np.pi / ANGLES
 
 LIGHT_STEP: Final = 8
 """The baked light is kept at one sample for this many columns."""
-_FULL_SCALE: Final = 0.40
+FULL_SCALE: Final = 0.40
 """Radiance that the baked pictures encode as 65535."""
 _VIGNETTE_RADIUS_PX: Final = 1714.0
 _VIGNETTE: Final = 0.10
@@ -70,6 +70,7 @@ class Surface:
         radius_cm: per row, distance from the axis.
         parallax: per row, how much more a point moves in the picture than the rim does when the
             cup is moved, as a part of the rim's move (negative: further from the camera).
+        camera_to_rim_cm: from the camera down to the rim.
         table_move: how far the table's light moves in the picture when the rim moves by 1.
         left_lit: rows × (ANGLES / LIGHT_STEP + 2) × 3, radiance under the left lamp, one sample
             of overlap at each end.
@@ -86,6 +87,7 @@ class Surface:
     arc_cm: Floats
     radius_cm: Floats
     parallax: Floats
+    camera_to_rim_cm: float
     table_move: float
     left_lit: Floats
     right_lit: Floats
@@ -136,6 +138,7 @@ def surface_of(cup_type: CupType) -> Surface:
         arc_cm=arc,
         radius_cm=radius,
         parallax=floats(to_rim / to_surface - 1),
+        camera_to_rim_cm=float(to_rim),
         table_move=float(to_rim / CAMERA_HEIGHT_CM),
         left_lit=_around(lit, mirrored=False, overlap=1),
         right_lit=_around(lit, mirrored=True, overlap=1),
@@ -151,7 +154,7 @@ def _radiance(png: bytes) -> Floats:
     if encoded is None:
         raise BakedLightError("a picture of the baked light is damaged", "install the package anew")
     root = floats(encoded[..., ::-1]) / 65535
-    return np.ascontiguousarray(root * root * _FULL_SCALE)
+    return np.ascontiguousarray(root * root * FULL_SCALE)
 
 
 def _around(half_turn: Floats, *, mirrored: bool, overlap: int = 0) -> Floats:
@@ -170,7 +173,8 @@ def _around(half_turn: Floats, *, mirrored: bool, overlap: int = 0) -> Floats:
     position = folded / np.pi * (half_turn.shape[1] - 1)
     below = np.minimum(position.astype(np.intp), half_turn.shape[1] - 2)
     part = floats(position - below)[None, :, None]
-    return half_turn[:, below] * (1 - part) + half_turn[:, below + 1] * part
+    around = half_turn[:, below] * (1 - part) + half_turn[:, below + 1] * part
+    return np.ascontiguousarray(around)
 
 
 def _table_vignette() -> Floats:

@@ -9,6 +9,7 @@ import numpy as np
 from inspector.twin.cups.arrays import Floats, Picture
 from inspector.twin.cups.camera import FRAME_HEIGHT, FRAME_WIDTH
 from inspector.twin.cups.defect_kinds import DefectKind
+from inspector.twin.cups.pose import Stance
 
 _SUBPIXEL_BITS = 4
 
@@ -58,8 +59,7 @@ class CupTruth:
         angle_deg: direction from the cup's axis to the middle of its print, counter-clockwise as
             seen in the picture (row 0 on top); 0 is to the right. In [0, 360). A cup that is
             turned by Δ has an angle larger by Δ.
-        centre_xy: centre of the rim in pixels (column, row); the middle of the top left pixel is
-            (0, 0). Points below the rim are displaced towards the middle of the picture.
+        stance: how it stands. Points below the rim are displaced towards the middle of the picture.
         rim_radius_px: mean radius of the silhouette, in pixels.
         outline: N×2 float32, the rim's silhouette as a closed polygon (column, row).
         defects: what is wrong with it; empty for a clean cup.
@@ -71,12 +71,17 @@ class CupTruth:
     seed: int
     take: int
     angle_deg: float
-    centre_xy: tuple[float, float]
+    stance: Stance
     rim_radius_px: float
     outline: Floats
     defects: tuple[DrawnDefect, ...]
     defect_patch: MaskPatch | None
     missing_patch: MaskPatch | None
+
+    @property
+    def centre_xy(self) -> tuple[float, float]:
+        """Centre of the rim in pixels (column, row); the middle of the top left pixel is (0, 0)."""
+        return self.stance.centre_xy
 
     @property
     def defective(self) -> bool:
