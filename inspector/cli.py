@@ -102,7 +102,9 @@ def demo(
     seed: Annotated[int, typer.Option(help="same seed, same cups")] = 1,
     defect_rate: Annotated[float, typer.Option(min=0, max=1, help="share of bad cups")] = 0.2,
     trigger: Annotated[Trigger, typer.Option(help="what makes the camera expose")] = "hardware",
-    faults: Annotated[str, typer.Option(help="a fault scenario: none, unplug, …")] = "none",
+    faults: Annotated[
+        str, typer.Option(help="a fault scenario; a wrong name lists them all")
+    ] = "none",
     directory: Annotated[Path, typer.Option(help="ledger, pictures and logs of the demo")] = Path(
         "var/demo"
     ),

@@ -1,12 +1,49 @@
-"""Fault scenarios of the demo: what happens to the plant, and at which part."""
+"""Fault scenarios of the demo: what happens to the plant, and when."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import contextlib
+import os
+import signal
+import sqlite3
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from inspector.core.errors import ConfigurationError
+from inspector.demo.wire import Condition, Wire
+from inspector.records.ledger import ledger_file
 from inspector.twin.rig import Rig
 
-Deed = Callable[[Rig], None]
+
+@dataclass(slots=True)
+class Scene:
+    """What a fault can lay hands on.
+
+    Attributes:
+        rig: camera and belt.
+        wire: between line and PLC.
+        line_pid: of the line's supervisor.
+        recipe: folder of the recipe that runs, a copy.
+        records: folder of ledger and pictures.
+        ledger_lock: holds the ledger while a fault locks it.
+    """
+
+    rig: Rig
+    wire: Wire
+    line_pid: int
+    recipe: Path
+    records: Path
+    ledger_lock: sqlite3.Connection | None = field(default=None)
+
+    def kill(self, module: str) -> None:
+        """``kill -9`` of the line's process that runs this module."""
+        for pid in _descendants(self.line_pid):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if f"inspector.{module}".encode() in words:
+                    os.kill(pid, signal.SIGKILL)
+
+
+Deed = Callable[[Scene], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,31 +53,94 @@ class Fault:
     at_s: float
     says: str
     deed: Deed
+    mends: bool = False
+    """It ends a fault instead of beginning one."""
 
 
-def _unplug(rig: Rig) -> None:
-    rig.unplug()
+def _kill(at_s: float, module: str, says: str) -> Fault:
+    return Fault(at_s, f"{says} killed", lambda scene: scene.kill(module))
 
 
-def _replug(rig: Rig) -> None:
-    rig.replug()
+def _wire(at_s: float, condition: Condition, says: str) -> Fault:
+    def deed(scene: Scene) -> None:
+        scene.wire.condition = condition
+
+    return Fault(at_s, says, deed, mends=condition is Condition.SOUND)
+
+
+def _lock_ledger(scene: Scene) -> None:
+    scene.ledger_lock = sqlite3.connect(ledger_file(scene.records), isolation_level=None)
+    scene.ledger_lock.execute("BEGIN EXCLUSIVE")
+
+
+def _unlock_ledger(scene: Scene) -> None:
+    if scene.ledger_lock is not None:
+        scene.ledger_lock.rollback()
+        scene.ledger_lock.close()
+        scene.ledger_lock = None
+
+
+def _turn_recipe_over(scene: Scene) -> None:
+    """One bit of the recipe, there and back; the inspection that starts anew must see it."""
+    scale = scene.recipe / "position-scale.npy"
+    content = bytearray(scale.read_bytes())
+    content[-1] ^= 1
+    scale.write_bytes(content)
+    scene.kill("inspection")
 
 
 SCENARIOS: dict[str, tuple[Fault, ...]] = {
     "none": (),
     "unplug": (
-        Fault(12.0, "camera unplugged", _unplug),
-        Fault(17.0, "camera plugged in again", _replug),
+        Fault(10.0, "camera unplugged", lambda scene: scene.rig.unplug()),
+        Fault(14.0, "camera plugged in again", lambda scene: scene.rig.replug(), mends=True),
     ),
     "frames": (
-        Fault(8.0, "two frames dropped on the wire", lambda rig: rig.drop_next(2)),
-        Fault(14.0, "two frames incomplete", lambda rig: rig.incomplete_next(2)),
+        Fault(8.0, "two frames dropped on the wire", lambda scene: scene.rig.drop_next(2)),
+        Fault(10.0, "two frames incomplete", lambda scene: scene.rig.incomplete_next(2)),
     ),
     "freeze": (
-        Fault(10.0, "camera frozen", lambda rig: rig.freeze()),
-        Fault(14.0, "camera thawed", lambda rig: rig.freeze(frozen=False)),
+        Fault(10.0, "camera frozen", lambda scene: scene.rig.freeze()),
+        Fault(14.0, "camera thawed", lambda scene: scene.rig.freeze(frozen=False), mends=True),
+    ),
+    "kill-inspection": (_kill(10.0, "inspection", "inspection"),),
+    "kill-acquisition": (_kill(10.0, "camera.acquire", "acquisition"),),
+    "kill-records": (_kill(10.0, "records", "records"),),
+    "kill-page": (_kill(10.0, "hmi", "page"),),
+    "plc-away": (
+        _wire(10.0, Condition.CUT, "the wire to the PLC is cut"),
+        _wire(14.0, Condition.SOUND, "the wire to the PLC is whole again"),
+    ),
+    "plc-slow": (
+        _wire(10.0, Condition.SLOW, "the PLC answers too slowly"),
+        _wire(14.0, Condition.SOUND, "the PLC answers in time again"),
+    ),
+    "plc-noisy": (
+        _wire(10.0, Condition.NOISY, "the PLC's answers are garbled"),
+        _wire(14.0, Condition.SOUND, "the PLC's answers are sound again"),
+    ),
+    "ledger-locked": (
+        Fault(10.0, "ledger locked by another program", _lock_ledger),
+        Fault(14.0, "ledger free again", _unlock_ledger, mends=True),
+    ),
+    "recipe": (
+        Fault(10.0, "recipe damaged, inspection starts anew", _turn_recipe_over),
+        Fault(15.0, "recipe mended, inspection starts anew", _turn_recipe_over, mends=True),
     ),
 }
+
+
+def _all_in_turn() -> Iterator[Fault]:
+    """Every scenario, each beginning a few seconds after the one before it has ended."""
+    next_s = 5.0
+    for faults in SCENARIOS.values():
+        for fault in faults:
+            yield replace(fault, at_s=next_s + fault.at_s - faults[0].at_s)
+        if faults:
+            next_s += faults[-1].at_s - faults[0].at_s + 4.0
+
+
+SCENARIOS["all"] = tuple(_all_in_turn())
 
 
 def scenario(name: str) -> tuple[Fault, ...]:
@@ -55,3 +155,12 @@ def scenario(name: str) -> tuple[Fault, ...]:
         raise ConfigurationError(
             f"there is no fault scenario {name!r}", f"use one of: {', '.join(SCENARIOS)}"
         ) from None
+
+
+def _descendants(pid: int) -> Iterator[int]:
+    """Children of a process, their children, and so on, as the kernel lists them."""
+    with contextlib.suppress(OSError):
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            for child in (thread / "children").read_text().split():
+                yield int(child)
+                yield from _descendants(int(child))

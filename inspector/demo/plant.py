@@ -20,10 +20,11 @@ from rich.live import Live
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
 from inspector.core.process import memory_directory
-from inspector.demo.faults import Fault, scenario
+from inspector.demo.faults import Fault, Scene, scenario
 from inspector.demo.summary import ExposedFrame, Summary, summarise
 from inspector.demo.table import progress_table, summary_table
 from inspector.demo.traces import read_actions, read_rows, read_truth
+from inspector.demo.wire import Wire
 from inspector.recipe import load_recipe, teacher_path
 from inspector.records.status import LineStatus, read_status
 from inspector.twin.rig import ENVIRONMENT_VARIABLE, Rig, create_rig
@@ -53,7 +54,7 @@ class DemoOptions:
         defect_rate: share of cups with a defect.
         trigger: hardware, software or free_run.
         faults: name of a scenario in `inspector.demo.faults`.
-        directory: ledger, pictures, logs and traces; emptied first.
+        directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first.
     """
 
     parts: int | None
@@ -89,8 +90,10 @@ def run_demo(options: DemoOptions) -> int:
     ):
         plant = _Plant(options, directory, Path(run_directory), rig, producer)
         try:
-            plant.start(console)
-            frames = plant.run(console, faults)
+            with Wire(plant.start_plc()) as wire:
+                scene = plant.start(console, wire)
+                frames = plant.run(console, faults, scene)
+                plant.stop()
         finally:
             plant.stop()
         summary = plant.summary(frames)
@@ -98,7 +101,10 @@ def run_demo(options: DemoOptions) -> int:
     for line in summary.broken[:20]:
         console.print(f"[red]{line}[/]")
     if options.json_file is not None:
-        seen = summary.as_json() | {"stopped_within_s": plant.stopped_within_s}
+        seen = summary.as_json() | {
+            "stopped_within_s": plant.stopped_within_s,
+            "faults": plant.faults_done,
+        }
         options.json_file.write_text(json.dumps(seen, indent=2) + "\n")
     return 0 if summary.invariants_held else 1
 
@@ -122,20 +128,23 @@ class _Plant:
         self._children: dict[str, subprocess.Popen[str]] = {}
         self._stopped_ns: int | None = None
         self.stopped_within_s = 0.0
+        self.faults_done: list[dict[str, object]] = []
 
     # -- start -------------------------------------------------------------------------------------
 
-    def start(self, console: Console) -> None:
-        """PLC, conveyor, line: in this order; returns when the line is ready for parts."""
-        options, directory = self._options, self._directory
-        mode = "free_run" if options.trigger == "free_run" else "photo_eye"
+    def start_plc(self) -> int:
+        """Start the PLC; return the port on which it listens."""
+        mode = "free_run" if self._options.trigger == "free_run" else "photo_eye"
         wiring = ["--rig", str(self._rig.path)]
-        plc_command = ["-m", "inspector.twin.plc", *wiring, "--port", "0", "--mode", mode]
-        plc = self._spawn(
-            "plc",
-            [*plc_command, "--travel-ms", str(TRAVEL_MS), "--log", str(directory / "plc.jsonl")],
-        )
-        conveyor = ["-m", "inspector.twin.conveyor", *wiring]
+        command = ["-m", "inspector.twin.plc", *wiring, "--port", "0", "--mode", mode]
+        log = str(self._directory / "plc.jsonl")
+        plc = self._spawn("plc", [*command, "--travel-ms", str(TRAVEL_MS), "--log", log])
+        return _announced_port(plc)
+
+    def start(self, console: Console, wire: Wire) -> Scene:
+        """Conveyor, then line; returns when the line is ready for parts, with what faults may touch."""
+        options, directory = self._options, self._directory
+        conveyor = ["-m", "inspector.twin.conveyor", "--rig", str(self._rig.path)]
         conveyor += ["--truth", str(directory / "truth.jsonl"), "--seed", str(options.seed)]
         conveyor += ["--rate", str(options.rate_hz), "--defect-rate", str(options.defect_rate)]
         conveyor += ["--travel-ms", str(TRAVEL_MS)]
@@ -143,17 +152,21 @@ class _Plant:
             conveyor += ["--parts", str(options.parts)]
         self._spawn("conveyor", conveyor)
         page, metrics = _free_port(8080), _free_port(9108)
+        shutil.copytree(RECIPE, self._recipe)
         configuration = directory / "line.yaml"
-        configuration.write_text(
-            yaml.safe_dump(self._configuration(_announced_port(plc), page, metrics))
-        )
+        configuration.write_text(yaml.safe_dump(self._configuration(wire.port, page, metrics)))
         line = ["-m", "inspector.demo.line", "run", str(configuration)]
-        self._spawn("line", [*line, "--run-directory", str(self._run_directory)])
+        supervisor = self._spawn("line", [*line, "--run-directory", str(self._run_directory)])
         with console.status("starting the line …"):
             self._wait_until_ready()
         console.print(f"operators' page  http://127.0.0.1:{page}/")
         console.print(f"metrics          http://127.0.0.1:{metrics}/metrics")
         console.print(f"ledger and logs  {directory}")
+        return Scene(self._rig, wire, supervisor.pid, self._recipe, directory / "records")
+
+    @property
+    def _recipe(self) -> Path:
+        return self._directory / "recipe"
 
     def _configuration(self, plc_port: int, page: int, metrics: int) -> dict[str, object]:
         return {
@@ -162,7 +175,7 @@ class _Plant:
             "lanes": [
                 {
                     "name": LANE,
-                    "recipe": str(RECIPE),
+                    "recipe": str(self._recipe),
                     "camera": {
                         "producer": str(self._producer),
                         "trigger": self._options.trigger,
@@ -224,7 +237,7 @@ class _Plant:
 
     # -- run ---------------------------------------------------------------------------------------
 
-    def run(self, console: Console, faults: tuple[Fault, ...]) -> list[ExposedFrame]:
+    def run(self, console: Console, faults: tuple[Fault, ...], scene: Scene) -> list[ExposedFrame]:
         """Switch the belt on and watch until the last part is through, or Ctrl-C."""
         frames: list[ExposedFrame] = []
         seen = 0
@@ -237,7 +250,9 @@ class _Plant:
                     self._raise_if_dead()
                     while pending and time.monotonic() - began >= pending[0].at_s:
                         fault = pending.pop(0)
-                        fault.deed(self._rig)
+                        fault.deed(scene)
+                        done = {"says": fault.says, "mends": fault.mends}
+                        self.faults_done.append(done | {"at_ns": time.monotonic_ns()})
                         console.print(f"[yellow]fault: {fault.says}[/]")
                     for logged in self._rig.frames_seen(seen):
                         seen = logged.sequence
@@ -264,7 +279,9 @@ class _Plant:
     # -- stop --------------------------------------------------------------------------------------
 
     def stop(self) -> None:
-        """End the line before the PLC it speaks with, so that every row is written."""
+        """End the line before the PLC it speaks with, so that every row is written; once."""
+        if self._stopped_ns is not None:
+            return
         self._stopped_ns = time.monotonic_ns()
         plc_last = sorted(self._children.items(), key=lambda named: named[0] == "plc")
         for name, child in plc_last:

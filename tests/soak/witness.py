@@ -69,6 +69,7 @@ class Witness:
     def line_started(self) -> None:
         """A new inspection process knows nothing of what its predecessor was told."""
         self._heard_ns.clear()
+        self._last_told = (0, 0)
 
     def told(self, part: PartId, at_ns: int, now_ns: int) -> int:
         """The line is told of a part; the time it heard first is the time that counts."""
@@ -129,7 +130,7 @@ class Witness:
                 self.tally["clean let through" if open_ else "clean diverted"] += 1
 
     def check_end(self, *, complete: bool) -> None:
-        """At the end every part that was told of has its row, if the line lived to write it."""
+        """At the end every part that the living line was told of has its row."""
         session, number = self._last_told
         if complete and session:
             rows = self._last_row.get(session, 0)

@@ -26,7 +26,7 @@ def one_core() -> None:
 
 @app.command()
 def sheet(
-    out: Annotated[Path, typer.Option(help="PNG file to write.")],
+    out: Annotated[Path, typer.Option(help="PNG or JPEG file to write.")],
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same cups.")] = 5,
     severity: Annotated[float, typer.Option(help="Of every defect, above 0 up to 1.")] = 0.6,
 ) -> None:
