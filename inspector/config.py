@@ -171,6 +171,9 @@ class MetricsSettings(Settings):
     port: int = Field(default=9108, ge=0, le=65535, description="port; 0 takes any free one")
 
 
+EngineName = Literal["auto", "onnxruntime", "openvino"]
+
+
 class LineSettings(Settings):
     """A whole line."""
 
@@ -181,6 +184,11 @@ class LineSettings(Settings):
     metrics: MetricsSettings = MetricsSettings()
     models: ConfiguredPath = Field(
         default=Path("models"), description="folder of the networks the recipes name"
+    )
+    engine: EngineName = Field(
+        default="auto",
+        description="what runs the networks; auto: the fastest that is installed and agrees with the "
+        "recipe's golden images",
     )
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads a network may use")
     log_level: Literal["debug", "info", "warning", "error"] = "info"

@@ -21,7 +21,7 @@ from inspector.camera.probe import Level as CameraLevel
 from inspector.camera.probe import probe_camera
 from inspector.config import CameraSettings, LaneSettings, LineSettings
 from inspector.core.errors import InspectorError
-from inspector.engine import open_detector
+from inspector.engine import choose_detector
 from inspector.gate import open_gate
 from inspector.recipe import load_recipe
 
@@ -110,12 +110,13 @@ def check_recipe(lane: LaneSettings, line: LineSettings, *, prove: bool) -> Find
     check = f"{lane.name} recipe"
     try:
         recipe = load_recipe(lane.recipe, line.models)
+        engine = ""
         if prove:
-            open_detector(recipe, threads=line.threads)
+            choice = choose_detector(recipe, line.threads, line.engine)
+            engine = f" and agrees with its golden images in {choice.backend} ({choice.why})"
     except InspectorError as error:
         return Finding(check, "error", error.what, error.remedy)
-    proven = " and agrees with its golden images" if prove else ""
-    return Finding(check, "ok", f"{recipe.label} is whole{proven}")
+    return Finding(check, "ok", f"{recipe.label} is whole{engine}")
 
 
 def check_gate(lane: LaneSettings) -> Finding:

@@ -1,12 +1,15 @@
 """Exported graph and images to feature distances, whatever runs them."""
 
+from inspector.engine.choice import Choice, choose_detector
 from inspector.engine.detector import Detector, open_detector, verify_golden
-from inspector.engine.network import Network, OnnxRuntimeNetwork, load_network
+from inspector.engine.network import Backend, Network, load_network
 
 __all__ = [
+    "Backend",
+    "Choice",
     "Detector",
     "Network",
-    "OnnxRuntimeNetwork",
+    "choose_detector",
     "load_network",
     "open_detector",
     "verify_golden",

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.decision import judge
-from inspector.engine.network import Network, load_network
+from inspector.engine.network import Backend, Network, load_network
 from inspector.recipe import Recipe, network_view, teacher_path
 
 
@@ -71,22 +71,26 @@ class Detector:
         return self._bank.run(features)
 
 
-def open_detector(recipe: Recipe, threads: int = 1) -> Detector:
+def open_detector(
+    recipe: Recipe, threads: int = 1, backend: Backend = Backend.ONNXRUNTIME
+) -> Detector:
     """The recipe's networks, ready, and proven on its golden images.
 
     Args:
         recipe: verified.
         threads: CPU threads a network may use.
+        backend: what runs them.
 
     Raises:
-        EngineError: the teacher is not installed, a network cannot be loaded, or they disagree with
-            the golden images: then the line must not go live.
+        EngineError: the teacher or the backend is not installed, a network cannot be loaded, or they
+            disagree with the golden images: then the line must not go live.
     """
     manifest = recipe.manifest
     pinned = manifest.teacher.sha256
-    teacher = load_network(teacher_path(recipe.teacher, recipe.models, pinned), pinned, threads)
+    path = teacher_path(recipe.teacher, recipe.models, pinned)
+    teacher = load_network(path, pinned, threads, backend)
     compared = {
-        name: load_network(path, entry.sha256, threads)
+        name: load_network(path, entry.sha256, threads, backend)
         for name, path, entry in (
             ("student", recipe.student, manifest.student),
             ("bank", recipe.bank, manifest.bank),
@@ -127,6 +131,6 @@ def verify_golden(recipe: Recipe, detector: Detector) -> float:
                 f"the networks disagree with golden image {number} of {recipe.label}: maps by "
                 f"{map_error:.4f} (band {band.map:g}), scores by {score_error:.4f} "
                 f"(band {band.score:g})",
-                "restore models and recipe from where they were made; check CPU and onnxruntime",
+                "restore models and recipe from where they were made; check CPU and backend",
             )
     return largest

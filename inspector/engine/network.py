@@ -1,5 +1,7 @@
-"""One protocol for whatever runs a network, and ONNX Runtime on the CPU behind it."""
+"""One protocol for whatever runs a network, and how a graph file becomes one."""
 
+from enum import StrEnum
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,12 +11,23 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.recipe.weights import file_sha256
 
-_TYPES = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
-_MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
+MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
+
+
+class Backend(StrEnum):
+    """What runs networks; the value is the name in a line's configuration."""
+
+    ONNXRUNTIME = "onnxruntime"
+    OPENVINO = "openvino"
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library is there."""
+        return find_spec(self.value) is not None
 
 
 class Network(Protocol):
-    """A network that can be asked."""
+    """A network that can be asked, by several threads at once."""
 
     @property
     def input_shape(self) -> tuple[int, ...]:
@@ -35,81 +48,89 @@ class Network(Protocol):
         ...
 
 
-class OnnxRuntimeNetwork:
-    """A graph in ONNX Runtime on the CPU."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        # Spinning threads take a core that acquisition and the other lanes need.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
-            )
-        except Exception as error:  # the library's errors share no base class
-            raise EngineError(
-                f"{path} cannot be loaded: {_first_line(error)}",
-                "restore the file; if it is whole, this onnxruntime is too old for its opset",
-            ) from error
-        self._path = path
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise EngineError(f"{path} does not have one input and one output", _MEND)
-        if inputs[0].type not in _TYPES or outputs[0].type != "tensor(float)":
-            raise EngineError(f"{path} takes {inputs[0].type} and gives {outputs[0].type}", _MEND)
-        self._input, self._type = inputs[0].name, _TYPES[inputs[0].type]
-        self.input_shape = self._fixed(inputs[0].shape)
-        self.output_shape = self._fixed(outputs[0].shape)
-
-    def _fixed(self, shape: list[int | str | None]) -> tuple[int, ...]:
-        """The shape of one item: the first axis is the batch's and free, all others are fixed."""
-        item = tuple(axis for axis in shape[1:] if isinstance(axis, int))
-        if not shape or isinstance(shape[0], int) or len(item) != len(shape) - 1:
-            raise EngineError(f"{self._path} has an input or output of shape {shape}", _MEND)
-        return item
-
-    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """See :class:`Network`."""
-        if batch.dtype != self._type or batch.shape[1:] != self.input_shape or not len(batch):
-            raise EngineError(
-                f"{self._path.name} was given {batch.dtype} of shape {batch.shape}",
-                f"it takes {np.dtype(self._type)} of n×{'×'.join(map(str, self.input_shape))}",
-            )
-        try:
-            (result,) = self._session.run(None, {self._input: batch})
-        except Exception as error:  # the library's errors share no base class
-            raise EngineError(
-                f"{self._path.name} failed: {_first_line(error)}", "restart the line"
-            ) from error
-        if not np.isfinite(result).all():
-            raise EngineError(
-                f"{self._path.name} gave numbers that are not finite", "check memory and CPU"
-            )
-        return np.asarray(result, np.float32)
-
-
-def load_network(path: Path, sha256: str | None = None, threads: int = 1) -> Network:
+def load_network(
+    path: Path,
+    sha256: str | None = None,
+    threads: int = 1,
+    backend: Backend = Backend.ONNXRUNTIME,
+) -> Network:
     """Load a graph whose first axis is the batch and whose other axes are fixed.
 
     Args:
         path: ``.onnx`` file.
         sha256: what its hash must be, None to take it as it is.
         threads: CPU threads it may use.
+        backend: what runs it.
 
     Raises:
-        EngineError: the file is missing, damaged, another one, or not of this form.
+        EngineError: the file is missing, damaged, another one, or not of this form; or the backend
+            is not installed.
     """
     if not path.is_file():
-        raise EngineError(f"{path} is missing", _MEND)
+        raise EngineError(f"{path} is missing", MEND)
     if sha256 is not None and file_sha256(path) != sha256:
-        raise EngineError(f"{path} is damaged or not the file it should be", _MEND)
+        raise EngineError(f"{path} is damaged or not the file it should be", MEND)
+    if not backend.installed:
+        raise EngineError(f"{backend} is not installed", f"pip install '.[{backend}]'")
+    if backend is Backend.OPENVINO:
+        from inspector.engine.openvino_network import OpenVinoNetwork
+
+        return OpenVinoNetwork(path, threads)
+    from inspector.engine.onnxruntime_network import OnnxRuntimeNetwork
+
     return OnnxRuntimeNetwork(path, threads)
 
 
-def _first_line(error: Exception) -> str:
+def item_shape(path: Path, shape: list[int | str | None]) -> tuple[int, ...]:
+    """The shape of one item of a graph's input or output.
+
+    Args:
+        path: of the graph, for the message.
+        shape: all axes; those that are free have no number.
+
+    Raises:
+        EngineError: the first axis is not free, or another one is.
+    """
+    item = tuple(axis for axis in shape[1:] if isinstance(axis, int))
+    if not shape or isinstance(shape[0], int) or len(item) != len(shape) - 1:
+        raise EngineError(f"{path} has an input or output of shape {shape}", MEND)
+    return item
+
+
+def check_batch(
+    path: Path, batch: NDArray[Any], kind: type[np.generic], shape: tuple[int, ...]
+) -> None:
+    """See that a batch is what a network takes.
+
+    Raises:
+        EngineError: it is of another type or shape, or empty.
+    """
+    if batch.dtype != kind or batch.shape[1:] != shape or not len(batch):
+        raise EngineError(
+            f"{path.name} was given {batch.dtype} of shape {batch.shape}",
+            f"it takes {np.dtype(kind)} of n×{'×'.join(map(str, shape))}",
+        )
+
+
+def finite(path: Path, result: NDArray[Any]) -> NDArray[np.float32]:
+    """The result, if it can be believed.
+
+    Raises:
+        EngineError: it holds what is no finite number.
+    """
+    if not np.isfinite(result).all():
+        raise EngineError(f"{path.name} gave numbers that are not finite", "check memory and CPU")
+    return np.asarray(result, np.float32)
+
+
+def unloadable(path: Path, library: str, error: Exception) -> EngineError:
+    """Why a graph cannot be loaded, in one line."""
+    return EngineError(
+        f"{path} cannot be loaded: {first_line(error)}",
+        f"restore the file; if it is whole, this {library} is too old for its opset",
+    )
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, in one line."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
+from inspector.config import EngineName
 from inspector.core.errors import InspectorError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason, Verdict, rejected
 from inspector.decision import judge, verdict
-from inspector.engine import Detector, Network, load_network, open_detector
+from inspector.engine import Network, choose_detector, load_network
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import (
     CupOutline,
@@ -54,16 +56,21 @@ class Judge:
         EngineError: a network cannot be loaded or disagrees with the golden images.
     """
 
-    def __init__(self, recipe_folder: Path, models: Path, threads: int) -> None:
+    def __init__(
+        self, recipe_folder: Path, models: Path, threads: int, engine: EngineName = "auto"
+    ) -> None:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
-        self._detector: Detector = open_detector(self._recipe, threads)
+        self._detector, backend, why = choose_detector(self._recipe, threads, engine)
+        structlog.get_logger().info(
+            "engine", recipe=self._recipe.label, backend=str(backend), why=why
+        )
         background, orientation = self._recipe.background, self._recipe.orientation
         if background is None:
             raise InspectorError(
                 f"{self._recipe.label} finds no cups", "teach it from whole camera frames"
             )
         self._background: Network = load_network(
-            background, self._expected_background_hash(), threads
+            background, self._expected_background_hash(), threads, backend
         )
         self._reference = OrientationReference.load(orientation) if orientation else None
         self._view = self._recipe.manifest.view

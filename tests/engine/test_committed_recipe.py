@@ -1,12 +1,13 @@
-"""The recipe that comes with the project: whole, and reproduced by this machine's engine."""
+"""The recipe that comes with the project: whole, and reproduced by every backend on this machine."""
 
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from inspector.core.errors import EngineError
 from inspector.decision import judge
-from inspector.engine import Detector, open_detector, verify_golden
+from inspector.engine import Backend, Detector, choose_detector, open_detector, verify_golden
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import heat_on_cup
 
@@ -18,9 +19,9 @@ def recipe() -> Recipe:
     return load_recipe(ROOT / "calibration" / "type-01", ROOT / "models")
 
 
-@pytest.fixture(scope="module")
-def detector(recipe: Recipe) -> Detector:
-    return open_detector(recipe)
+@pytest.fixture(scope="module", params=Backend)
+def detector(recipe: Recipe, request: pytest.FixtureRequest) -> Detector:
+    return open_detector(recipe, backend=request.param)
 
 
 def test_its_engine_is_within_a_tenth_of_its_band(recipe: Recipe, detector: Detector) -> None:
@@ -52,3 +53,25 @@ def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
     y, x = np.argwhere(heat_on_cup(blot, view) > 0.5).mean(axis=0)
     assert hottest.x <= x <= hottest.x + hottest.width
     assert hottest.y <= y <= hottest.y + hottest.height
+
+
+def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
+    choice = choose_detector(recipe, 1, "auto")
+    assert choice.why.startswith("fastest here: ")
+    assert all(f"{backend} " in choice.why for backend in Backend)
+
+
+def test_a_backend_that_disagrees_with_the_golden_images_is_not_taken(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disagree(recipe: Recipe, threads: int, backend: Backend) -> Detector:
+        if backend is Backend.OPENVINO:
+            raise EngineError("the networks disagree with golden image 1", "check CPU and backend")
+        return open_detector(recipe, threads, backend)
+
+    monkeypatch.setattr("inspector.engine.choice.open_detector", disagree)
+    choice = choose_detector(recipe, 1, "auto")
+    assert choice.backend is Backend.ONNXRUNTIME
+    assert "openvino refused: the networks disagree with golden image 1" in choice.why
+    with pytest.raises(EngineError, match="disagree"):
+        choose_detector(recipe, 1, "openvino")
