@@ -11,7 +11,7 @@ from rich.table import Table
 from typer.core import TyperGroup
 from typer.main import get_command
 
-from inspector.config import Trigger, load_line
+from inspector.config import EngineName, Trigger, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.process import memory_directory
 
@@ -125,6 +125,38 @@ def demo(
         )
     )
     raise typer.Exit(code)
+
+
+@app.command()
+def bench(
+    recipe: Annotated[Path, typer.Option(help="folder of the recipe")],
+    engine: Annotated[
+        EngineName, typer.Option("--backend", help="what runs the networks")
+    ] = "auto",
+    models: Annotated[Path, typer.Option(help="folder of the networks")] = Path("models"),
+    threads: Annotated[int, typer.Option(min=1, help="CPU threads a network may use")] = 1,
+    lanes: Annotated[int, typer.Option(min=1, help="cups that come at once")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="how often everything is done")] = 200,
+    cup_type: Annotated[str, typer.Option("--type", help="rendered cups to look at")] = "type-01",
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="write the figures there as JSON")
+    ] = None,
+) -> None:
+    """Measure a recipe here: frame in memory to verdict, its networks alone, the machine's limit."""
+    from inspector.demo import bench as measure
+
+    measured = measure.bench(
+        recipe,
+        models,
+        engine=engine,
+        threads=threads,
+        lanes=lanes,
+        rounds=rounds,
+        cup_type=cup_type,
+    )
+    Console().print(measure.table(measured))
+    if json_file is not None:
+        measure.save(measured, json_file)
 
 
 def _method(context: typer.Context) -> None:

@@ -118,18 +118,30 @@ def add_sensor_noise(frame: Picture, random: np.random.Generator) -> None:
     cv2.add(frame, noise, dst=frame)
 
 
-def through_mosaic(scene: Picture) -> Picture:
-    """What is left of a full-colour picture once a sensor has sampled it and its mosaic was filled in.
+def mosaic_of(scene: Picture) -> Picture:
+    """What a sensor with a mosaic of filters (RGGB) samples of a full-colour picture.
 
     Args:
         scene: H×W×3 uint8 RGB, H and W even.
 
     Returns:
-        the same shape; the samples of the sensor (RGGB) are the scene's, what lies between is theirs.
+        H×W uint8, as BayerRG8.
     """
     red, green, blue = 0, 1, 2
     mosaic = np.ascontiguousarray(scene[..., green])
     mosaic[0::2, 0::2] = scene[0::2, 0::2, red]
     mosaic[1::2, 1::2] = scene[1::2, 1::2, blue]
+    return mosaic
+
+
+def through_mosaic(scene: Picture) -> Picture:
+    """What is left of a full-colour picture once it was sampled and its mosaic filled in.
+
+    Args:
+        scene: H×W×3 uint8 RGB, H and W even.
+
+    Returns:
+        the same shape; the sensor's samples are the scene's, what lies between is theirs.
+    """
     # OpenCV names a pattern by its second row and column.
-    return np.asarray(cv2.cvtColor(mosaic, cv2.COLOR_BayerBG2RGB), np.uint8)
+    return np.asarray(cv2.cvtColor(mosaic_of(scene), cv2.COLOR_BayerBG2RGB), np.uint8)

@@ -1,0 +1,47 @@
+"""The benchmark measures what it says; how fast anything is, no test asks."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from onnx import TensorProto, helper
+from typer.testing import CliRunner
+
+from inspector.cli import app
+from inspector.engine.multiplications import multiplications
+from inspector.recipe.graph_writer import GraphWriter
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_multiplications_are_counted_from_the_shapes(tmp_path: Path) -> None:
+    writer = GraphWriter()
+    kernels = writer.constant("kernels", np.zeros((6, 3, 2, 2)))
+    map_ = writer.node("Conv", "picture", kernels, strides=[2, 2])  # 6 × 4 × 5
+    rows = writer.node("Reshape", map_, writer.integers("rows", [-1, 6, 20]))
+    writer.node("MatMul", rows, writer.constant("right", np.zeros((20, 7))), output="out")
+    model = writer.model(
+        "counted",
+        helper.make_tensor_value_info("picture", TensorProto.FLOAT, ["batch", 3, 8, 10]),
+        helper.make_tensor_value_info("out", TensorProto.FLOAT, ["batch", 6, 7]),
+    )
+    path = tmp_path / "counted.onnx"
+    path.write_bytes(model.SerializeToString())
+    assert multiplications(path) == 6 * 4 * 5 * (3 * 2 * 2) + 6 * 7 * 20
+
+
+@pytest.mark.parametrize("backend", ["auto", "onnxruntime", "openvino"])
+def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend: str) -> None:
+    figures = tmp_path / "bench.json"
+    options = ["--backend", backend, "--lanes", "2", "--rounds", "2", "--json", str(figures)]
+    recipe = ["--recipe", str(ROOT / "calibration" / "type-01"), "--models", str(ROOT / "models")]
+    done = CliRunner().invoke(app, ["bench", *recipe, *options])
+    assert done.exit_code == 0, done.output
+    said = json.loads(figures.read_text())
+    assert said["backend"] in (("onnxruntime", "openvino") if backend == "auto" else (backend,))
+    assert 3 < said["gmac"] < 4
+    rate = said["gmac"] / (said["network"]["p50_ms"] / 1e3)
+    assert said["fraction_of_limit"] == pytest.approx(rate / said["limit_gmac_per_s"])
+    # Two lanes: the second waits for the first.
+    assert said["pipeline"]["p99_ms"] > 1e3 / said["pipeline_fps"]
