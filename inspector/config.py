@@ -130,6 +130,23 @@ class GateSettings(Settings):
     timeout_ms: float = Field(default=200.0, gt=0, description="longest wait for an answer, ms")
 
 
+class RejectAlarmSettings(Settings):
+    """When so many rejects mean that the plant is ill."""
+
+    in_a_row: int = Field(default=20, ge=2, description="rejects one after the other")
+    share_percent: float = Field(
+        default=50.0, gt=0, le=100, description="rejected share of the last parts, %"
+    )
+    of_parts: int = Field(
+        default=100, ge=10, le=10_000, description="parts the share is counted over"
+    )
+    stop: bool = Field(
+        default=False,
+        description="while an alarm stands the line's state is FAULT: the PLC lets nothing pass, and may "
+        "stop the belt",
+    )
+
+
 class LaneSettings(Settings):
     """One lane: a camera, a recipe and a gate."""
 
@@ -140,6 +157,7 @@ class LaneSettings(Settings):
     camera: CameraSettings
     part: PartSettings = PartSettings()
     gate: GateSettings = GateSettings()
+    reject_alarm: RejectAlarmSettings = RejectAlarmSettings()
 
 
 class RecordsSettings(Settings):

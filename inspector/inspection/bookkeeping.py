@@ -16,12 +16,16 @@ from inspector.records.pictures import PictureSender
 from inspector.records.row import LedgerEvent, LedgerRow
 from inspector.records.status import Alarm, CameraStatus, LaneStatus, PlcStatus
 from inspector.telemetry import metrics
-from inspector.tracking import Closed
+from inspector.tracking import Closed, RejectAlarm
 
 _REMEMBERED = 64
 _RATE_WINDOW_NS = 10_000_000_000
 _LATENCIES = 500
 _CAMERA_SILENT_NS = 3_000_000_000
+_TOO_MANY = {
+    RejectAlarm.IN_A_ROW: "Every one of the last parts was rejected",
+    RejectAlarm.SHARE: "Too large a share of the last parts was rejected",
+}
 
 
 class Bookkeeping:
@@ -58,6 +62,8 @@ class Bookkeeping:
         self._plc = PlcStatus(up=False, reason="not reached yet")
         self._recipe_fault = recipe_fault
         self._fault = ""
+        self._reject_alarms: frozenset[RejectAlarm] = frozenset()
+        self._stopped_by_alarm = False
         if recipe_fault:
             self.event("recipe_unusable", {"reason": recipe_fault})
             self._log.error("recipe_unusable", reason=recipe_fault)
@@ -126,6 +132,16 @@ class Bookkeeping:
         reason = health.reason or self._camera.reason if state != "ready" else ""
         self._set_camera(CameraStatus.model_validate({"state": state, "reason": reason}))
 
+    def reject_alarms(self, raised: frozenset[RejectAlarm], *, stop: bool) -> None:
+        """The alarms for too many rejects that stand now, and whether the gate is shut for them."""
+        for alarm in raised ^ self._reject_alarms:
+            stands = alarm in raised
+            self.event(f"{alarm}_{'raised' if stands else 'over'}", {"gate_shut": stop})
+            write = self._log.error if stands else self._log.info
+            write("reject_alarm", alarm=str(alarm), stands=stands, gate_shut=stop)
+            metrics.REJECT_ALARM.labels(self._lane, alarm).set(stands)
+        self._reject_alarms, self._stopped_by_alarm = raised, stop
+
     def plc(self, *, up: bool, reason: str) -> None:
         """The gate link's own word."""
         if up != self._plc.up:
@@ -184,6 +200,14 @@ class Bookkeeping:
                 Alarm(
                     text=f"{self._journal.waiting} rows wait because the disk takes nothing",
                     remedy="free disk space now",
+                )
+            )
+        for reject_alarm in sorted(self._reject_alarms):
+            shut = "; the gate is shut meanwhile" if self._stopped_by_alarm else ""
+            alarms.append(
+                Alarm(
+                    text=f"{_TOO_MANY[reject_alarm]}{shut}",
+                    remedy="look at the last rejects: washing, light, camera and cup type",
                 )
             )
         return tuple(alarms)

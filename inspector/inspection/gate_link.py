@@ -34,6 +34,7 @@ class GateLink:
         self._lock = threading.Lock()
         self._commands: list[Command] = []
         self._alive_until = 0.0
+        self._state = LineState.RUNNING
         self._new_commands = threading.Event()
         self._stopping = threading.Event()
         self._log = structlog.get_logger().bind(lane=lane.name)
@@ -46,6 +47,10 @@ class GateLink:
     def allow_heartbeat(self, healthy: bool) -> None:
         """The loop's word that it turns and no command is overdue; it holds for a moment only."""
         self._alive_until = time.monotonic() + _LEAVE_S if healthy else 0.0
+
+    def say(self, state: LineState) -> None:
+        """What the line says of itself from the next exchange on: ``RUNNING`` or ``FAULT``."""
+        self._state = state
 
     def command(self, closed: Closed, now_ns: int) -> None:
         """Send a part's command with the next exchange, which begins at once."""
@@ -72,7 +77,7 @@ class GateLink:
 
     def _speak(self) -> None:
         while not self._stopping.is_set():
-            if not self._exchange(LineState.RUNNING):
+            if not self._exchange(self._state):
                 self._stopping.wait(_PAUSE_S)
                 continue
             self._new_commands.wait(self._lane.gate.poll_ms / 1e3)
@@ -83,7 +88,7 @@ class GateLink:
     def _exchange(self, state: LineState) -> bool:
         with self._lock:
             commands, self._commands = tuple(self._commands), []
-        alive = state is LineState.RUNNING and time.monotonic() < self._alive_until
+        alive = state is not LineState.STOPPING and time.monotonic() < self._alive_until
         try:
             incoming = self._gate.exchange(Outgoing(alive, state, commands))
         except GateLinkError as error:

@@ -10,8 +10,8 @@ from inspector.camera.channel import CameraHealth, CameraState
 from inspector.camera.client import Acquisition
 from inspector.config import LaneSettings
 from inspector.core.frame import FrameInfo
-from inspector.core.verdict import Reason, rejected
-from inspector.gate import Incoming
+from inspector.core.verdict import Outcome, Reason, rejected
+from inspector.gate import Incoming, LineState
 from inspector.inspection.bookkeeping import Bookkeeping
 from inspector.inspection.events import (
     Event,
@@ -30,6 +30,8 @@ from inspector.tracking import (
     FrameKey,
     Ignored,
     Inspect,
+    RejectLimits,
+    RejectWatch,
     Sighting,
     Timing,
     Tracker,
@@ -85,6 +87,10 @@ class Lane:
             eye_error_ms=part.eye_error_ms if settings.camera.trigger == "hardware" else 0,
         )
         self._tracker = Tracker(settings.name, self._timing, QUEUE_LIMIT)
+        alarm = settings.reject_alarm
+        self._rejects = RejectWatch(
+            RejectLimits(alarm.in_a_row, alarm.share_percent / 100, alarm.of_parts)
+        )
         self._met_plc = False
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
@@ -220,6 +226,7 @@ class Lane:
                 case Closed():
                     self.gate.command(effect, now_ns)
                     self.books.closed(effect)
+                    self._watch_rejects(effect)
                     self._watch_for_frozen_camera(effect)
                 case Unclaimed(why=why):
                     self.books.dropped(f"frame_{why}")
@@ -235,6 +242,14 @@ class Lane:
         if not self._workbench.examine(inspect.part, inspect.frame, outline, deadline_ns):
             overload = rejected(inspect.part, Reason.OVERLOAD)
             self._do(self._tracker.verdict(overload, frame_key(inspect.frame), now_ns), now_ns)
+
+    def _watch_rejects(self, closed: Closed) -> None:
+        """Too many rejects: an alarm, and where it is wanted no part may pass until they end."""
+        self._rejects.closed(passed=closed.verdict.outcome is Outcome.PASS)
+        raised = self._rejects.raised
+        stop = bool(raised) and self.settings.reject_alarm.stop
+        self.books.reject_alarms(raised, stop=stop)
+        self.gate.say(LineState.FAULT if stop else LineState.RUNNING)
 
     def _watch_for_frozen_camera(self, closed: Closed) -> None:
         """Triggers come and frames do not, though the camera answers: only this side can tell."""

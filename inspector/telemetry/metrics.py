@@ -45,6 +45,12 @@ LINK_UP = Gauge(
     ["lane", "link"],
     multiprocess_mode="mostrecent",
 )
+REJECT_ALARM = Gauge(
+    "inspector_reject_alarm_raised",
+    "1 while too many parts are rejected (rejects_in_a_row, reject_share)",
+    ["lane", "alarm"],
+    multiprocess_mode="mostrecent",
+)
 RESTARTS = Counter("inspector_process_restarts_total", "Processes started anew", ["process"])
 CAMERA_TEMPERATURE = Gauge(
     "inspector_camera_temperature_celsius",

@@ -13,6 +13,7 @@ from inspector.tracking.effects import (
     UnclaimedWhy,
     frame_key,
 )
+from inspector.tracking.reject_watch import RejectAlarm, RejectLimits, RejectWatch
 from inspector.tracking.timing import Timing
 from inspector.tracking.tracker import Tracker
 
@@ -25,6 +26,9 @@ __all__ = [
     "Ignored",
     "IgnoredWhy",
     "Inspect",
+    "RejectAlarm",
+    "RejectLimits",
+    "RejectWatch",
     "Sighting",
     "Timing",
     "Tracker",

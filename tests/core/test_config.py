@@ -79,7 +79,7 @@ def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) ->
 
 
 def test_every_setting_describes_itself_and_names_its_unit() -> None:
-    units = ("_ms", "_us", "_hz", "_db", "_mb", "_px", "_px_per_s")
+    units = ("_ms", "_us", "_hz", "_db", "_mb", "_px", "_px_per_s", "_percent")
     schema = LineSettings.model_json_schema()
     for name, model in schema["$defs"].items():
         for field, said in model["properties"].items():

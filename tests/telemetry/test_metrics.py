@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inspector.telemetry import metrics
 
-_UNITS = ("seconds", "bytes", "celsius", "ratio", "total", "depth", "up")
+_UNITS = ("seconds", "bytes", "celsius", "ratio", "total", "depth", "up", "raised")
 
 
 def count_in_a_process(directory: Path, program: str) -> None:
@@ -160,6 +160,7 @@ def test_no_label_can_grow_without_bound() -> None:
         "what",
         "state",
         "link",
+        "alarm",
         "process",
     }
 
