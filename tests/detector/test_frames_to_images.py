@@ -57,7 +57,8 @@ def test_all_lie_alike_however_they_came(prepared: Prepared) -> None:
     green_print = np.where(printed_ring, green - np.median(green[:, printed_ring > 0]), 0)
     expected = green_print.mean(axis=0)
     for one in green_print:
-        assert likeness(one, expected) > 0.8 > likeness(np.rot90(one), expected)
+        # Cups lean, so the print on the wall moves a little against the rim.
+        assert likeness(one, expected) > 0.7 > likeness(np.rot90(one), expected)
 
 
 def test_the_reference_learned_turns_further_frames_alike(
