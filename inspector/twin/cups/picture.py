@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from inspector.core.errors import InspectorError
-from inspector.twin.cups.arrays import Picture
+from inspector.twin.cups.arrays import Picture, strips
 from inspector.twin.cups.belt import belt_alone, belt_beside_cup
 from inspector.twin.cups.camera import Exposure, add_sensor_noise
 from inspector.twin.cups.canvas import Canvas
@@ -150,12 +150,14 @@ def _lit(surface: Surface, turn: Turn, exposure: Exposure, texture: Picture) -> 
     """Levels of the surface: the lamps stand still, the texture is turned."""
     light = exposure.levels(surface.left_lit, surface.right_lit)
     width = ANGLES + 2 * LIGHT_STEP
-    light = cv2.resize(light, (width, surface.rows), interpolation=cv2.INTER_LINEAR)
-    coloured = cv2.cvtColor(np.roll(texture, turn.column, axis=1), cv2.COLOR_GRAY2RGB)
     lit: Picture = np.empty((surface.rows, ANGLES + 1, 3), np.uint8)
-    cv2.multiply(
-        light[:, LIGHT_STEP:-LIGHT_STEP], coloured, dst=lit[:, :ANGLES], scale=1 / UNTOUCHED
-    )
+    for rows in strips(surface.rows):
+        height = rows.stop - rows.start
+        fine = cv2.resize(light[rows], (width, height), interpolation=cv2.INTER_LINEAR)
+        coloured = cv2.cvtColor(np.roll(texture[rows], turn.column, axis=1), cv2.COLOR_GRAY2RGB)
+        cv2.multiply(
+            fine[:, LIGHT_STEP:-LIGHT_STEP], coloured, dst=lit[rows, :ANGLES], scale=1 / UNTOUCHED
+        )
     return lit
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import cv2
 import numpy as np
 
-from inspector.twin.cups.arrays import Coverage, Picture, floats
+from inspector.twin.cups.arrays import Coverage, Picture, floats, strips
 from inspector.twin.cups.artwork import print_of, relief_of
 from inspector.twin.cups.noise import smooth_noise
 from inspector.twin.cups.pose import Turn
@@ -62,14 +62,15 @@ def apply_print(lit: Picture, surface: Surface, turn: Turn) -> None:
 
 def _material(surface: Surface, random: np.random.Generator) -> Picture:
     """Uneven thickness, flow lines and turning marks: two of the type's melts, turned and mixed."""
-    one, other = (
-        np.roll(_melt(surface, int(number)), int(random.integers(ANGLES)), axis=1)
-        for number in random.choice(_MELTS, 2, replace=False)
-    )
+    one, other = (_melt(surface, int(number)) for number in random.choice(_MELTS, 2, replace=False))
+    turn, other_turn = random.integers(ANGLES, size=2).tolist()
     share = random.uniform(0, np.pi / 2)
     first, second = float(np.cos(share)), float(np.sin(share))
     rest = UNTOUCHED * (1 - first - second)
-    mixed: Picture = cv2.addWeighted(one, first, other, second, rest, dst=one)
+    mixed = np.empty_like(one)
+    for rows in strips(surface.rows):
+        turned, beside = np.roll(one[rows], turn, axis=1), np.roll(other[rows], other_turn, axis=1)
+        cv2.addWeighted(turned, first, beside, second, rest, dst=mixed[rows])
     return mixed
 
 
@@ -137,10 +138,11 @@ def _emboss(texture: Picture, surface: Surface, turn: Turn) -> None:
     relief = relief_of(surface)
     column = np.arange(ANGLES) + turn.column
     toward_lamps = floats(np.cos(column * RADIANS_PER_COLUMN))[None]
-    slope = relief.slope * toward_lamps
-    change = 0.75 * np.abs(slope) + 0.35 * slope - 0.07 * relief.height
-    embossed = texture[relief.rows] + _LEVELS_PER_PART * change
-    texture[relief.rows] = np.clip(np.round(embossed), 0, 255)
+    base = texture[relief.rows]
+    for rows in strips(len(base)):
+        slope = relief.slope[rows] * toward_lamps
+        change = 0.75 * np.abs(slope) + 0.35 * slope - 0.07 * relief.height[rows]
+        base[rows] = np.clip(np.round(base[rows] + _LEVELS_PER_PART * change), 0, 255)
 
 
 def _lay_dust(texture: Picture, surface: Surface, wear: float, random: np.random.Generator) -> None:
