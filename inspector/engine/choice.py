@@ -27,7 +27,9 @@ class Choice(NamedTuple):
     why: str
 
 
-def choose_detector(recipe: Recipe, threads: int, wanted: EngineName) -> Choice:
+def choose_detector(
+    recipe: Recipe, threads: int, wanted: EngineName, *, hurried: bool = False
+) -> Choice:
     """Open a recipe's networks in the backend that is wanted, or in the one that is best here.
 
     Args:
@@ -35,6 +37,7 @@ def choose_detector(recipe: Recipe, threads: int, wanted: EngineName) -> Choice:
         threads: CPU threads a network may use.
         wanted: a backend's name; ``auto`` tries every one that is installed, and of those that agree with
             the golden images takes the one that is fastest on them.
+        hurried: parts are passing unseen meanwhile: ``auto`` takes the first that agrees.
 
     Raises:
         EngineError: the backend wanted, or every one, fails; the message is the first one's.
@@ -45,7 +48,7 @@ def choose_detector(recipe: Recipe, threads: int, wanted: EngineName) -> Choice:
     opened: dict[Backend, Detector] = {}
     failed: dict[Backend, EngineError] = {}
     for backend in Backend:
-        if backend.installed:
+        if backend.installed and not (hurried and opened):
             try:
                 opened[backend] = open_detector(recipe, threads, backend)
             except EngineError as error:
@@ -55,7 +58,8 @@ def choose_detector(recipe: Recipe, threads: int, wanted: EngineName) -> Choice:
     if len(opened) == 1:
         (only,) = opened
         told = [f"{backend} refused: {error}" for backend, error in failed.items()]
-        return Choice(opened[only], only, "; ".join([f"only {only} is there", *told]))
+        alone = "the first that agrees, in a hurry" if hurried else "the only one that agrees"
+        return Choice(opened[only], only, "; ".join([alone, *told]))
     took = {backend: _milliseconds(recipe, detector) for backend, detector in opened.items()}
     best = min(took, key=lambda backend: took[backend])
     times = ", ".join(f"{backend} {spent:.0f} ms" for backend, spent in took.items())

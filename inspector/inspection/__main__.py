@@ -175,7 +175,7 @@ def _eyes(
     everything, saying why, since the PLC and the people at it expect it to be there.
     """
     try:
-        judge = Judge(lane.recipe, line.models, line.threads, line.engine)
+        judge = Judge(lane.recipe, line.models, line.threads, line.engine, hurried=resuming)
     except InspectorError as error:
         if not resuming:
             raise

@@ -57,10 +57,18 @@ class Judge:
     """
 
     def __init__(
-        self, recipe_folder: Path, models: Path, threads: int, engine: EngineName = "auto"
+        self,
+        recipe_folder: Path,
+        models: Path,
+        threads: int,
+        engine: EngineName = "auto",
+        *,
+        hurried: bool = False,
     ) -> None:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
-        self._detector, backend, why = choose_detector(self._recipe, threads, engine)
+        self._detector, backend, why = choose_detector(
+            self._recipe, threads, engine, hurried=hurried
+        )
         structlog.get_logger().info(
             "engine", recipe=self._recipe.label, backend=str(backend), why=why
         )

@@ -25,7 +25,8 @@ def network_input(raw: Raw, pixel_format: str) -> tuple[NDArray[np.uint8], tuple
     Raises:
         PixelError: the pixel format is unknown, or ``raw`` does not fit it.
     """
-    height, width = raw.shape[:2]
+    # A frame without rows or columns is refused below, with its reason.
+    height, width = (max(edge, 1) for edge in raw.shape[:2])
     scale = min(INPUT_WIDTH / width, INPUT_HEIGHT / height)
     size = max(round(width * scale), 1), max(round(height * scale), 1)
     small = reduced(raw, pixel_format, size)

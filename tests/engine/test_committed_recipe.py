@@ -61,6 +61,11 @@ def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
     assert all(f"{backend} " in choice.why for backend in Backend)
 
 
+def test_in_a_hurry_the_first_that_agrees_is_taken_unmeasured(recipe: Recipe) -> None:
+    choice = choose_detector(recipe, 1, "auto", hurried=True)
+    assert choice.why == "the first that agrees, in a hurry"
+
+
 def test_a_backend_that_disagrees_with_the_golden_images_is_not_taken(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,6 +12,7 @@ from inspector.vision import (
     RIM_PX,
     SIZE,
     CupImage,
+    PixelError,
     Refusal,
     cut_out,
     heat_on_cup,
@@ -191,3 +192,9 @@ def test_heat_comes_back_where_it_was_seen(view: ViewEntry, size: tuple[int, int
     row, column = np.unravel_index(int(back.argmax()), back.shape)
     assert row / size[0] == pytest.approx(2.5 / 10, abs=0.02)
     assert column / size[1] == pytest.approx(12.5 / 16, abs=0.02)
+
+
+@pytest.mark.parametrize("shape", [(0, 0), (0, 9), (1, 400)])
+def test_a_frame_without_pixels_is_refused_by_name(shape: tuple[int, int]) -> None:
+    with pytest.raises(PixelError, match="shows nothing"):
+        prepare(np.zeros(shape, np.uint8), FORMAT, segment(), None)
