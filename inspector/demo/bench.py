@@ -19,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from inspector.config import EngineName
+from inspector.core.errors import EngineError
 from inspector.core.files import write_atomically
 from inspector.core.part import PartId
 from inspector.engine import Backend, Network, choose_detector, load_network
@@ -113,7 +114,7 @@ def bench(
         cup_type: of the twin's cups that are drawn.
 
     Raises:
-        InspectorError: the recipe or a network cannot be used.
+        InspectorError: the recipe or a network cannot be used, or it refuses the cups.
     """
     recipe = load_recipe(recipe_folder, models)
     choice = choose_detector(recipe, threads, engine)
@@ -128,7 +129,15 @@ def bench(
         for lane in range(lanes):
             frame = frames[(number * lanes + lane) % _FRAMES]
             part = PartId(f"lane-{lane}", 1, number + _WARM_UP + 1)
-            spent.append(_seconds(partial(judge.examine, part, frame, "BayerRG8", None)))
+            began = time.perf_counter()
+            seen = judge.examine(part, frame, "BayerRG8", None)
+            spent.append(time.perf_counter() - began)
+            if "detector" not in seen.stages_ns:
+                # A cup that is refused before it is compared would make a recipe look fast.
+                raise EngineError(
+                    f"{recipe.label} does not compare these cups: {seen.fault or seen.verdict.reason}",
+                    "give the cup type that the recipe was taught from (--type)",
+                )
         networks = _seconds(partial(choice.detector.distances, view))
         matrices = _seconds(partial(product.run, matrix))
         if number >= 0:

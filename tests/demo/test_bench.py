@@ -45,3 +45,10 @@ def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend:
     assert said["fraction_of_limit"] == pytest.approx(rate / said["limit_gmac_per_s"])
     # Two lanes: the second waits for the first.
     assert said["pipeline"]["p99_ms"] > 1e3 / said["pipeline_fps"]
+
+
+def test_a_recipe_that_refuses_the_cups_is_not_measured_fast() -> None:
+    recipe = ["--recipe", str(ROOT / "calibration" / "type-01"), "--models", str(ROOT / "models")]
+    done = CliRunner().invoke(app, ["bench", *recipe, "--type", "type-04", "--rounds", "1"])
+    assert done.exit_code == 2
+    assert "does not compare these cups" in " ".join(done.output.split())
