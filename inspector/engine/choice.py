@@ -54,7 +54,8 @@ def choose_detector(
             except EngineError as error:
                 failed[backend] = error
     if not opened:
-        raise next(iter(failed.values()))
+        nothing = EngineError("no engine is installed", "pip install onnxruntime or openvino")
+        raise next(iter(failed.values()), nothing)
     if len(opened) == 1:
         (only,) = opened
         told = [f"{backend} refused: {error}" for backend, error in failed.items()]

@@ -61,6 +61,14 @@ def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
     assert all(f"{backend} " in choice.why for backend in Backend)
 
 
+def test_a_machine_without_any_engine_says_so(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.engine.network.find_spec", lambda _name: None)
+    with pytest.raises(EngineError, match="no engine is installed"):
+        choose_detector(recipe, 1, "auto")
+
+
 def test_in_a_hurry_the_first_that_agrees_is_taken_unmeasured(recipe: Recipe) -> None:
     choice = choose_detector(recipe, 1, "auto", hurried=True)
     assert choice.why == "the first that agrees, in a hurry"
