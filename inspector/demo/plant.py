@@ -192,6 +192,8 @@ class _Plant:
             "records": {"directory": str(self._directory / "records"), "keep_free_mb": 100},
             "page": {"port": page},
             "metrics": {"port": metrics},
+            # A race of engines, where several are installed, costs seconds that a demo has not.
+            "engine": "onnxruntime",
         }
 
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[str]:
