@@ -83,8 +83,7 @@ class Lane:
             travel_ms=part.travel_ms,
             decide_before_ms=part.decide_before_ms,
             frame_timeout_ms=part.frame_timeout_ms,
-            # A software trigger is fired for a part whose time is known: its error has no part in it.
-            eye_error_ms=part.eye_error_ms if settings.camera.trigger == "hardware" else 0,
+            eye_error_ms=part.eye_error_ms,
         )
         self._tracker = Tracker(settings.name, self._timing, QUEUE_LIMIT)
         alarm = settings.reject_alarm

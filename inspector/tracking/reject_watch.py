@@ -62,7 +62,8 @@ class RejectWatch:
             self._raised.discard(RejectAlarm.IN_A_ROW)
         elif self._row >= self._limits.in_a_row:
             self._raised.add(RejectAlarm.IN_A_ROW)
-        if self.share > self._limits.share:
+        share = self.share
+        if share > self._limits.share:
             self._raised.add(RejectAlarm.SHARE)
-        elif self.share <= 0.8 * self._limits.share:
+        elif share <= 0.8 * self._limits.share:
             self._raised.discard(RejectAlarm.SHARE)

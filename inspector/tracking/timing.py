@@ -13,7 +13,7 @@ class Timing:
         decide_before_ns: the command must be out this long before the part is at the gate.
         frame_timeout_ns: trigger to frame at most.
         eye_error_ns: a photo-eye time is late by so much at most: the PLC's scan, and the mapping of its
-            clock. 0 where the frame is taken after the time is known, and for it.
+            clock.
 
     Raises:
         ValueError: a time is not positive, or no part could ever pass with these.

@@ -10,6 +10,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from shutil import copytree
 
@@ -95,16 +96,14 @@ def tracker(dice: Dice) -> Taken:
         session = dice.randrange(3)
         frame = FrameInfo("lane-1", session, number, 0, 0, 8, 8, "Mono8", at_ns, now_ns, True)
         verdict = Verdict(PartId("lane-1", session, number), Outcome.PASS, Reason.CLEAN)
-        deeds: tuple[Callable[[], object], ...] = (
-            lambda s=session, n=number, a=at_ns, t=now_ns: machine.photo_eye(s, n, a, t),  # type: ignore[misc]
-            lambda s=session, a=at_ns, t=now_ns: machine.watched(s, a, t),  # type: ignore[misc]
-            lambda f=frame, t=now_ns: machine.frame(f, t),  # type: ignore[misc]
-            lambda v=verdict, t=now_ns: machine.verdict(v, FrameKey(9, 9), t),  # type: ignore[misc]
-            lambda t=now_ns: machine.tick(t),  # type: ignore[misc]
+        deeds = (
+            partial(machine.photo_eye, session, number, at_ns, now_ns),
+            partial(machine.watched, session, at_ns, now_ns),
+            partial(machine.frame, frame, now_ns),
+            partial(machine.verdict, verdict, FrameKey(9, 9), now_ns),
+            partial(machine.tick, now_ns),
         )
-        effects = dice.choice(deeds)()
-        assert isinstance(effects, list)
-        for effect in effects:
+        for effect in dice.choice(deeds)():
             passed = isinstance(effect, Closed) and effect.verdict.outcome is Outcome.PASS
             assert not passed, "a part passed on a verdict about another frame"
     return True
@@ -196,11 +195,11 @@ def main() -> None:
                 raise
             seen[target] += 1
     print(f"{given.inputs:,} inputs in {(time.monotonic() - began) / 60:.1f} min\n")
-    print("| target | inputs | taken | refused with a reason | crashes, unsafe outputs |")
-    print("|---|---|---|---|---|")
+    print("| target | inputs | taken | refused with a reason |")
+    print("|---|---|---|---|")
     for target in targets:
         refused = seen[target] - taken[target]
-        print(f"| {target} | {seen[target]:,} | {taken[target]:,} | {refused:,} | 0 |")
+        print(f"| {target} | {seen[target]:,} | {taken[target]:,} | {refused:,} |")
 
 
 if __name__ == "__main__":

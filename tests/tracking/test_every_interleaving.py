@@ -6,7 +6,8 @@ every deadline, the count starting anew, the line stopping. From each state ever
 is tried; states that were met before are not entered again, for what follows depends on the state alone.
 """
 
-import pickle
+import copy
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -57,6 +58,15 @@ class History:
     stopped: bool = False
 
 
+def beside(tracker: Tracker) -> Tracker:
+    """The same tracker once more; what happens to it leaves the first as it is."""
+    other = copy.copy(tracker)
+    for name, value in vars(tracker).items():
+        if isinstance(value, deque):
+            setattr(other, name, deque(map(copy.copy, value), value.maxlen))
+    return other
+
+
 class Lane:
     """Two parts so many milliseconds apart."""
 
@@ -77,9 +87,8 @@ class Lane:
         met = {self._state(tracker, History())}
         while waiting:
             tracker, before = waiting.pop()
-            kept = pickle.dumps(tracker)
             for event in self._possible(before):
-                after: Tracker = pickle.loads(kept)
+                after = beside(tracker)
                 history = self._happen(after, before, event)
                 state = self._state(after, history)
                 if state not in met:

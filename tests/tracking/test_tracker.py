@@ -1,6 +1,7 @@
 """The part tracker, one sentence a test. Times are in ms on the line's clock."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -587,6 +588,18 @@ def test_times_with_which_no_part_could_pass_are_refused(
             frame_timeout_ms=timeout,
             eye_error_ms=error,
         )
+
+
+@pytest.mark.parametrize(("eye_error_ms", "claimed"), [(0, True), (10, False)])
+def test_a_frame_that_may_show_the_neighbour_is_nobodys(eye_error_ms: int, claimed: bool) -> None:
+    # Told at 0 and 70, the parts were there up to the error earlier: 30 lies nearer to the second then.
+    line = Line()
+    timing = replace(TIMING, eye_error_ns=ms(eye_error_ms))
+    line.tracker = Tracker(LANE, timing, 8)
+    line.eye(1, at=0)
+    line.eye(2, at=70)
+    line.frame(a_frame(10, exposed_ms=30))
+    assert line.inspected == ([(1, 10)] if claimed else [])
 
 
 def test_the_first_reason_to_reject_stands() -> None:
