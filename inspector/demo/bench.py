@@ -22,7 +22,7 @@ from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.core.files import write_atomically
 from inspector.core.part import PartId
-from inspector.engine import Backend, Network, choose_detector, load_network
+from inspector.engine import Backend, Network, load_network
 from inspector.engine.multiplications import multiplications
 from inspector.inspection.judge import Judge
 from inspector.recipe import Recipe, load_recipe, teacher_path
@@ -117,8 +117,8 @@ def bench(
         InspectorError: the recipe or a network cannot be used, or it refuses the cups.
     """
     recipe = load_recipe(recipe_folder, models)
-    choice = choose_detector(recipe, threads, engine)
-    judge = Judge(recipe_folder, models, threads, choice.backend.value)
+    judge = Judge(recipe_folder, models, threads, engine)
+    choice = judge.engine
     cups = CupStream(cup_type, seed=1)
     frames = [mosaic_of(next(cups).frame) for _ in range(_FRAMES)]
     view = recipe.golden_images[:1]

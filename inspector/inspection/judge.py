@@ -51,6 +51,9 @@ class Examination:
 class Judge:
     """A lane's recipe, loaded and proven, ready to judge frames.
 
+    Attributes:
+        engine: what runs the recipe's networks, and why.
+
     Raises:
         RecipeError: a file of the recipe is missing or changed.
         EngineError: a network cannot be loaded or disagrees with the golden images.
@@ -66,11 +69,10 @@ class Judge:
         hurried: bool = False,
     ) -> None:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
-        self._detector, backend, why = choose_detector(
-            self._recipe, threads, engine, hurried=hurried
-        )
+        self.engine = choose_detector(self._recipe, threads, engine, hurried=hurried)
+        backend = self.engine.backend
         structlog.get_logger().info(
-            "engine", recipe=self._recipe.label, backend=str(backend), why=why
+            "engine", recipe=self._recipe.label, backend=str(backend), why=self.engine.why
         )
         background, orientation = self._recipe.background, self._recipe.orientation
         if background is None:
@@ -128,7 +130,7 @@ class Judge:
                 picture = centred_view(raw, pixel_format, cup.outline)
             return Examination(rejected(part, cup.reason), picture, None, stages)
         began = time.perf_counter_ns()
-        distance = self._detector.distances([cup.view])[0]
+        distance = self.engine.detector.distances([cup.view])[0]
         compared = time.perf_counter_ns()
         judgement = judge(
             distance, self._recipe.calibration, lambda heat: heat_on_cup(heat, self._view)

@@ -1,10 +1,12 @@
 """The recipe that comes with the project: whole, and reproduced by every backend on this machine."""
 
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.decision import judge
 from inspector.engine import Backend, Detector, choose_detector, open_detector, verify_golden
@@ -53,6 +55,10 @@ def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
     y, x = np.argwhere(heat_on_cup(blot, view) > 0.5).mean(axis=0)
     assert hottest.x <= x <= hottest.x + hottest.width
     assert hottest.y <= y <= hottest.y + hottest.height
+
+
+def test_every_backend_can_be_configured_and_nothing_else() -> None:
+    assert get_args(EngineName) == ("auto", *Backend)
 
 
 def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
