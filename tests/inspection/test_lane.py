@@ -1,4 +1,4 @@
-"""A lane whose parts are all rejected says so, and shuts the gate where that is wanted."""
+"""What a lane does with what it is told, seen from what it tells gate, books and camera."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from inspector.config import CameraSettings, LaneSettings, RejectAlarmSettings
+from inspector.config import CameraSettings, LaneSettings, RejectAlarmSettings, Trigger
 from inspector.gate import Incoming, LineState
 from inspector.gate.protocol import PhotoEye
 from inspector.inspection.events import GateAnswered
@@ -16,12 +16,12 @@ from inspector.tracking import RejectAlarm
 MS = 1_000_000
 
 
-def a_lane(said: dict[str, Any], *, stop: bool) -> Lane:
-    """A lane that notes what it tells gate and books; nothing else is there."""
+def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hardware") -> Lane:
+    """A lane that notes what it tells gate, books and camera; nothing else is there."""
     settings = LaneSettings(
         name="lane-1",
         recipe=Path("none"),
-        camera=CameraSettings(producer=Path("none.cti")),
+        camera=CameraSettings(producer=Path("none.cti"), trigger=trigger),
         reject_alarm=RejectAlarmSettings(in_a_row=3, stop=stop),
     )
     ignore: Any = lambda *_given, **_named: None  # noqa: E731
@@ -35,8 +35,9 @@ def a_lane(said: dict[str, Any], *, stop: bool) -> Lane:
         camera_ready=False,
         reject_alarms=lambda raised, stop: said.update(raised=raised, stop=stop),
     )
+    camera: Any = SimpleNamespace(trigger=lambda: said.update(triggered=True))
     nothing: Any = None
-    return Lane(settings, nothing, gate, nothing, books, lambda session, _count: (session, 0))
+    return Lane(settings, camera, gate, nothing, books, lambda session, _count: (session, 0))
 
 
 def reading(number: int, now_ns: int) -> GateAnswered:
@@ -59,3 +60,15 @@ def test_parts_without_frames_one_after_the_other_are_an_alarm(stop: bool) -> No
     assert said["raised"] == {RejectAlarm.IN_A_ROW}
     assert said["stop"] == stop
     assert said["state"] is (LineState.FAULT if stop else LineState.RUNNING)
+
+
+@pytest.mark.parametrize(("late_ms", "triggers"), [(10, True), (25, False)])
+def test_a_software_trigger_too_late_to_show_its_own_part_for_certain_is_not_fired(
+    late_ms: int, triggers: bool
+) -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said, trigger="software")
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    now_ns = (300 + late_ms) * MS
+    lane.handle(reading(1, now_ns), now_ns)
+    assert said.get("triggered", False) == triggers
