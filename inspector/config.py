@@ -118,16 +118,27 @@ class PartSettings(Settings):
 
 
 class GateSettings(Settings):
-    """The PLC at the reject gate, spoken to over Modbus TCP."""
+    """What every gate has, whatever drives it."""
 
+    poll_ms: float = Field(default=10.0, gt=0, le=100, description="time between two exchanges, ms")
+    timeout_ms: float = Field(default=200.0, gt=0, description="longest wait for an answer, ms")
+
+
+class ModbusGateSettings(GateSettings):
+    """The PLC at the reject gate is a Modbus TCP server, the line its client."""
+
+    driver: Literal["modbus"] = Field(default="modbus", description="how the gate is driven")
     host: str = Field(default="127.0.0.1", description="PLC address")
     port: int = Field(default=502, ge=1, le=65535, description="Modbus TCP port")
     unit: int = Field(default=1, ge=0, le=255, description="Modbus unit id")
     base_register: int = Field(
         default=0, ge=0, le=65000, description="first register of this lane's block (docs/plc.md)"
     )
-    poll_ms: float = Field(default=10.0, gt=0, le=100, description="time between two exchanges, ms")
-    timeout_ms: float = Field(default=200.0, gt=0, description="longest wait for an answer, ms")
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"{self.host}:{self.port}"
 
 
 class RejectAlarmSettings(Settings):
@@ -156,7 +167,7 @@ class LaneSettings(Settings):
     recipe: ConfiguredPath = Field(description="folder of the cup type's recipe")
     camera: CameraSettings
     part: PartSettings = PartSettings()
-    gate: GateSettings = GateSettings()
+    gate: ModbusGateSettings = ModbusGateSettings()
     reject_alarm: RejectAlarmSettings = RejectAlarmSettings()
 
 

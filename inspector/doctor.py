@@ -129,7 +129,7 @@ def check_gate(lane: LaneSettings) -> Finding:
         return Finding(check, "error", error.what, error.remedy)
     finally:
         gate.close()
-    return Finding(check, "ok", f"{lane.gate.host}:{lane.gate.port} answers")
+    return Finding(check, "ok", f"{lane.gate.address} answers")
 
 
 def check_network() -> Iterable[Finding]:

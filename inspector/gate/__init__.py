@@ -1,6 +1,7 @@
 """The verdict to the world: the PLC's reject gate."""
 
-from inspector.config import GateSettings
+from inspector.config import ModbusGateSettings
+from inspector.core.gate_program import GateAction, GateReason
 from inspector.gate.modbus import ModbusGate
 from inspector.gate.protocol import (
     Command,
@@ -11,24 +12,24 @@ from inspector.gate.protocol import (
     Outgoing,
     PhotoEye,
 )
-from inspector.gate.registers import GateResult, LineState, PlcAction, PlcReason
+from inspector.gate.registers import GateResult, LineState
 
 __all__ = [
     "Command",
     "Gate",
+    "GateAction",
     "GateFault",
     "GateLinkError",
+    "GateReason",
     "GateResult",
     "Incoming",
     "LineState",
     "Outgoing",
     "PhotoEye",
-    "PlcAction",
-    "PlcReason",
     "open_gate",
 ]
 
 
-def open_gate(settings: GateSettings, lane: str) -> Gate:
+def open_gate(settings: ModbusGateSettings, lane: str) -> Gate:
     """The driver for a lane's gate. Nothing is sent before the first exchange."""
     return ModbusGate(settings, lane)

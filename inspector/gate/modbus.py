@@ -3,44 +3,25 @@
 import logging
 import struct
 import time
-from collections import deque
 from collections.abc import Callable
-from typing import Protocol
 
 from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from inspector.config import GateSettings
-from inspector.core.verdict import Outcome
-from inspector.gate.clock import PlcClock
-from inspector.gate.protocol import (
-    Command,
-    GateFault,
-    GateLinkError,
-    Incoming,
-    Outgoing,
-    PhotoEye,
-)
+from inspector.config import ModbusGateSettings
+from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import (
-    DEPTH,
     LINE_TO_PLC_SIZE,
     PLC_TO_LINE_SIZE,
     BlockError,
-    GateResult,
-    LineBlock,
-    PlcBlock,
-    PlcStatus,
-    Result,
-    ResultCode,
     TornBlockError,
     WrongMapError,
     decode_plc,
     encode_line,
 )
 
-_PLC_SILENCE_NS = 500_000_000
-"""A PLC whose scan counter stands still so long is taken for stopped."""
 _MALFORMED = (struct.error, IndexError, ValueError)
 """What pymodbus raises while it decodes an answer that is shorter than it says."""
 _EXCEPTIONS = {
@@ -57,10 +38,6 @@ _EXCEPTIONS = {
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 
-class _Clock(Protocol):
-    def __call__(self) -> int: ...
-
-
 class ModbusGate:
     """A PLC that speaks the register map of docs/plc.md. Not thread-safe: one thread owns it.
 
@@ -71,7 +48,7 @@ class ModbusGate:
     """
 
     def __init__(
-        self, settings: GateSettings, lane: str, clock: _Clock = time.monotonic_ns
+        self, settings: ModbusGateSettings, lane: str, clock: Clock = time.monotonic_ns
     ) -> None:
         self._settings = settings
         self._lane = lane
@@ -79,24 +56,12 @@ class ModbusGate:
         self._client: ModbusTcpClient | None = None
         self._answer_by_ns = 0
         self._bytes_came = False
-        self._sequence = 0
-        self._heartbeat = 0
-        self._commands: deque[Command] = deque(maxlen=DEPTH)
-        self._taken = 0
-        self._overrun = 0
-        self._plc_clock = PlcClock()
-        self._session: int | None = None
-        self._gate_read = 0
-        self._scan: tuple[int, int] | None = None
+        self._conversation = Conversation(clock)
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
         """See `Gate.exchange`; takes ``timeout_ms`` at most."""
-        for command in outgoing.commands:
-            self._keep(command)
-        self._sequence = (self._sequence + 1) & 0xFFFF
-        if outgoing.alive:
-            self._heartbeat = (self._heartbeat + 1) & 0xFFFF
-        return self._guarded(lambda: self._write(outgoing))
+        self._conversation.take(outgoing)
+        return self._guarded(self._write)
 
     def exchange_idle(self) -> Incoming:
         """See `Gate.exchange_idle`."""
@@ -199,18 +164,12 @@ class ModbusGate:
                 raise ModbusException("the answer is not complete in time")
         return data
 
-    def _write(self, outgoing: Outgoing) -> None:
+    def _write(self) -> None:
         assert self._client is not None
-        block = LineBlock(
-            sequence=self._sequence,
-            heartbeat=self._heartbeat,
-            state=outgoing.state,
-            session=self._commands[-1].part.session if self._commands else 0,
-            gate_read=self._gate_read,
-            results=tuple(self._result(command) for command in self._commands),
-        )
         answer = self._client.write_registers(
-            self._settings.base_register, encode_line(block), device_id=self._settings.unit
+            self._settings.base_register,
+            encode_line(self._conversation.block()),
+            device_id=self._settings.unit,
         )
         self._raise_if_refused(answer, "writing", LINE_TO_PLC_SIZE)
         self._allow_rest()
@@ -223,7 +182,7 @@ class ModbusGate:
         )
         received_ns = self._clock()
         self._raise_if_refused(answer, "reading", PLC_TO_LINE_SIZE)
-        return self._understood(decode_plc(answer.registers), sent_ns, received_ns)
+        return self._conversation.hear(decode_plc(answer.registers), sent_ns, received_ns)
 
     def _raise_if_refused(self, answer: ModbusPDU, deed: str, size: int) -> None:
         if not answer.isError():
@@ -236,65 +195,6 @@ class ModbusGate:
             "correct gate.base_register and gate.unit, or give the PLC this block (docs/plc.md)",
         )
 
-    def _understood(self, block: PlcBlock, sent_ns: int, received_ns: int) -> Incoming:
-        if block.session != self._session:
-            # What the gate did before this line looked is history; a new counter's life is all new.
-            self._gate_read = block.gate_count if self._session is None else 0
-            self._session = block.session
-            self._plc_clock = PlcClock()
-        self._plc_clock.observe(block.clock_ms, sent_ns, received_ns)
-        if self._scan is None or self._scan[0] != block.sequence:
-            self._scan = (block.sequence, received_ns)
-        scanning = received_ns - self._scan[1] < _PLC_SILENCE_NS
-        self._taken = block.results_taken
-        new_results, lost = self._new_results(block)
-        overrun, self._overrun = self._overrun, 0
-        return Incoming(
-            session=block.session,
-            part_count=block.part_count,
-            photo_eyes=tuple(
-                PhotoEye(event.number, self._plc_clock.host_ns(event.clock_ms))
-                for event in block.photo_eye
-            ),
-            watched_ns=self._plc_clock.host_ns(block.clock_ms),
-            uncertainty_ns=self._plc_clock.uncertainty_ns,
-            plc_running=scanning and PlcStatus.READY in block.status,
-            line_alive=PlcStatus.LINE_ALIVE in block.status,
-            gate_results=new_results,
-            gate_results_lost=lost,
-            commands_overrun=overrun,
-            round_trip_ns=received_ns - sent_ns,
-        )
-
-    def _new_results(self, block: PlcBlock) -> tuple[tuple[GateResult, ...], int]:
-        """Gate results since the last exchange, and how many of them were overwritten."""
-        read, self._gate_read = self._gate_read, block.gate_count
-        if read > block.gate_count:
-            return block.gate_results, 0
-        new = tuple(result for result in block.gate_results if result.number > read)
-        return new, max(block.gate_count - read - DEPTH, 0)
-
-    # -- commands ----------------------------------------------------------------------------------
-
-    def _keep(self, command: Command) -> None:
-        """Put a command into the buffer of eight; the same buffer goes out with every exchange."""
-        if self._commands and self._commands[-1].part.session != command.part.session:
-            self._commands.clear()
-            self._taken = 0
-        # Part n and part n − 8 share a slot.
-        while self._commands and self._commands[0].part.number <= command.part.number - DEPTH:
-            dropped = self._commands.popleft()
-            self._overrun += dropped.part.number > self._taken
-        self._commands.append(command)
-
-    def _result(self, command: Command) -> Result:
-        return Result(
-            number=command.part.number,
-            outcome=ResultCode.OK if command.outcome is Outcome.PASS else ResultCode.NOK,
-            reason=command.reason,
-            age_ms=(self._clock() - command.at_ns) // 1_000_000,
-        )
-
     def _error(self, fault: GateFault, what: str, remedy: str) -> GateLinkError:
-        address = f"{self._settings.host}:{self._settings.port}"
-        return GateLinkError(fault, f"the PLC of {self._lane} at {address} {what}", remedy)
+        where = f"the PLC of {self._lane} at {self._settings.address}"
+        return GateLinkError(fault, f"{where} {what}", remedy)

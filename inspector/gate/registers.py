@@ -8,9 +8,10 @@ changes with every update: when they differ, the block was read while it was bei
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from enum import IntEnum, IntFlag
+from enum import IntEnum
 from typing import Final, Literal, NamedTuple, TypeVar
 
+from inspector.core.gate_program import GateAction, GateReason, GateStatus
 from inspector.core.verdict import Reason
 
 MAP_VERSION: Final = 0x4901
@@ -52,49 +53,6 @@ class ResultCode(IntEnum):
 
     OK = 1
     NOK = 2
-
-
-class PlcStatus(IntFlag):
-    """Bits of the PLC's status register."""
-
-    READY = 1
-    """The program runs and the diverter is under its control."""
-    LINE_ALIVE = 2
-    """The line's heartbeat changed within the PLC's time limit."""
-    PHOTO_EYE = 4
-    """The PLC counts a photo-eye; without it parts are placed by the age of their result."""
-    OVERRUN = 8
-    """Gate results were overwritten before the line had read them."""
-
-
-class PlcAction(IntEnum):
-    """What the gate did with a part."""
-
-    PASSED = 1
-    DIVERTED = 2
-    DIVERTED_BY_DEFAULT = 3
-    """Not because of a NOK, but for want of a usable OK."""
-
-
-class PlcReason(IntEnum):
-    """Why the gate did so."""
-
-    OK = 1
-    NOK = 2
-    NO_RESULT = 3
-    """No result for this part before it was at the gate."""
-    STALE_HEARTBEAT = 4
-    """The line's heartbeat stood still."""
-    LINE_NOT_RUNNING = 5
-    """The line's state was not RUNNING."""
-    PREMATURE_RESULT = 6
-    """A result came before the part was counted: not a fresh one."""
-    LATE_RESULT = 7
-    """Free run: the result came when its part was at the gate or past it."""
-    NEIGHBOUR = 8
-    """Another part without an OK was within the gate's reach."""
-    UNCOUNTED = 9
-    """The part had passed the photo-eye before the PLC started to count."""
 
 
 class BlockError(ValueError):
@@ -194,8 +152,8 @@ class GateResult:
     """What the gate did with a part, and why."""
 
     number: int
-    action: PlcAction
-    reason: PlcReason
+    action: GateAction
+    reason: GateReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,7 +162,7 @@ class PlcBlock:
 
     Attributes:
         sequence: changes with every scan: the PLC's heartbeat.
-        status: see `PlcStatus`.
+        status: see `GateStatus`.
         heartbeat_seen: the line's heartbeat as the PLC's program last saw it.
         session: the counter's life; 0 where the PLC does not count.
         part_count: parts counted in this session.
@@ -216,7 +174,7 @@ class PlcBlock:
     """
 
     sequence: int
-    status: PlcStatus
+    status: GateStatus
     heartbeat_seen: int
     session: int
     part_count: int
@@ -295,7 +253,7 @@ def decode_plc(registers: Sequence[int]) -> PlcBlock:
         raise BlockError(f"photo_eye does not hold the last parts up to part_count {part_count}")
     return PlcBlock(
         sequence=values[1],
-        status=PlcStatus(values[2] & 0xF),
+        status=GateStatus(values[2] & 0xF),
         heartbeat_seen=values[3],
         session=values[4],
         part_count=part_count,
@@ -306,8 +264,8 @@ def decode_plc(registers: Sequence[int]) -> PlcBlock:
         gate_results=tuple(
             GateResult(
                 number,
-                _code(PlcAction, action, "gate_result.action"),
-                _code(PlcReason, why, "gate_result.reason"),
+                _code(GateAction, action, "gate_result.action"),
+                _code(GateReason, why, "gate_result.reason"),
             )
             for number, action, why in _ordered(values[25:49], 3, gate_count, "gate_result")
         ),

@@ -28,9 +28,16 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from inspector.core.gate_program import (
+    GateProgram,
+    GateReason,
+    LineInput,
+    LineResult,
+    Parameters,
+    Tracked,
+)
 from inspector.core.process import die_with_parent
 from inspector.twin import rig as wiring
-from inspector.twin.plc_program import LineInput, LineResult, Parameters, PlcProgram, Tracked, Why
 from inspector.twin.plc_registers import (
     DEPTH,
     LINE_TO_PLC_SIZE,
@@ -85,7 +92,7 @@ class PlcLane:
         start_ns: the first scan's time.
     """
 
-    def __init__(self, belt: Wiring, program: PlcProgram, log: TextIO, start_ns: int) -> None:
+    def __init__(self, belt: Wiring, program: GateProgram, log: TextIO, start_ns: int) -> None:
         self._belt = belt
         self._program = program
         self._log = log
@@ -174,7 +181,7 @@ class PlcLane:
             gone = self._gone.popleft()
             part, tracked = gone.part, gone.nearest
             uncounted = gone.count is None and self._program.parameters.photo_eye
-            why = Why.UNCOUNTED if uncounted else Why.NO_RESULT
+            why = GateReason.UNCOUNTED if uncounted else GateReason.NO_RESULT
             if tracked is not None:
                 why = tracked.why or tracked.decided or why
             action = wiring.Action.PASSED if gone.passed else wiring.Action.DIVERTED
@@ -267,7 +274,7 @@ async def serve(
     lanes = [
         PlcLane(
             rig,
-            PlcProgram(session=secrets.randbelow((1 << 32) - 1) + 1, parameters=parameters),
+            GateProgram(session=secrets.randbelow((1 << 32) - 1) + 1, parameters=parameters),
             log,
             time.monotonic_ns(),
         )

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from inspector.config import GateSettings
+from inspector.config import ModbusGateSettings
+from inspector.core.gate_program import GateAction, GateReason, GateStatus
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.gate import (
@@ -21,8 +22,6 @@ from inspector.gate import (
     Incoming,
     LineState,
     Outgoing,
-    PlcAction,
-    PlcReason,
     open_gate,
 )
 from inspector.gate.modbus import ModbusGate
@@ -31,7 +30,6 @@ from inspector.gate.registers import (
     LineBlock,
     PhotoEyeEvent,
     PlcBlock,
-    PlcStatus,
     ResultCode,
     decode_line,
     encode_plc,
@@ -39,7 +37,7 @@ from inspector.gate.registers import (
 
 BASE = 100
 IDLE = Outgoing(alive=True, state=LineState.RUNNING)
-EMPTY = PlcBlock(1, PlcStatus.READY, 0, 7, 0, 5000, 0, 0)
+EMPTY = PlcBlock(1, GateStatus.READY, 0, 7, 0, 5000, 0, 0)
 
 Answer = Callable[[bytes], bytes | None]
 """From a request to the bytes sent back; None closes the connection."""
@@ -110,7 +108,7 @@ def peer() -> Iterator[Peer]:
 
 @pytest.fixture
 def gate(peer: Peer) -> Iterator[Gate]:
-    driver = open_gate(GateSettings(port=peer.port, base_register=BASE), "lane-1")
+    driver = open_gate(ModbusGateSettings(port=peer.port, base_register=BASE), "lane-1")
     yield driver
     driver.close()
 
@@ -160,7 +158,7 @@ def test_commands_of_a_failed_exchange_go_out_with_the_next(peer: Peer, gate: Ga
 
 def test_results_carry_session_outcome_reason_and_age(peer: Peer) -> None:
     gate = ModbusGate(
-        GateSettings(port=peer.port, base_register=BASE), "lane-1", clock=lambda: 500_000_000
+        ModbusGateSettings(port=peer.port, base_register=BASE), "lane-1", clock=lambda: 500_000_000
     )
     reject = Command(PartId("lane-1", 7, 2), Outcome.REJECT, Reason.TOO_CLOSE, 100_000_000)
     gate.exchange(telling(ok(1, at_ns=200_000_000), reject))
@@ -182,7 +180,9 @@ def test_a_new_session_forgets_the_commands_of_the_old_one(peer: Peer, gate: Gat
 
 def test_photo_eye_times_are_told_on_the_hosts_clock(peer: Peer) -> None:
     now = 10_000_000_000
-    gate = ModbusGate(GateSettings(port=peer.port, base_register=BASE), "lane-1", clock=lambda: now)
+    gate = ModbusGate(
+        ModbusGateSettings(port=peer.port, base_register=BASE), "lane-1", clock=lambda: now
+    )
     peer.block = replace(EMPTY, part_count=1, photo_eye=(PhotoEyeEvent(1, 4750),))
     incoming = gate.exchange(IDLE)
     gate.close()
@@ -193,7 +193,7 @@ def test_photo_eye_times_are_told_on_the_hosts_clock(peer: Peer) -> None:
 
 def at_gate(count: int) -> PlcBlock:
     results = tuple(
-        GateResult(n, PlcAction.PASSED, PlcReason.OK) for n in range(max(count - 7, 1), count + 1)
+        GateResult(n, GateAction.PASSED, GateReason.OK) for n in range(max(count - 7, 1), count + 1)
     )
     return replace(EMPTY, gate_count=count, gate_results=results)
 
@@ -223,7 +223,7 @@ def test_a_plc_whose_scan_stands_still_is_not_running(peer: Peer) -> None:
     def clock() -> int:
         return now
 
-    gate = ModbusGate(GateSettings(port=peer.port, base_register=BASE), "lane-1", clock=clock)
+    gate = ModbusGate(ModbusGateSettings(port=peer.port, base_register=BASE), "lane-1", clock=clock)
     assert gate.exchange(IDLE).plc_running
     now = 499_000_000
     assert gate.exchange(IDLE).plc_running
@@ -284,7 +284,7 @@ def test_each_way_to_fail_has_its_own_name_and_a_remedy(
     peer: Peer, answer: Answer, fault: GateFault, says: str
 ) -> None:
     peer.answer = answer
-    settings = GateSettings(port=peer.port, base_register=BASE, timeout_ms=100)
+    settings = ModbusGateSettings(port=peer.port, base_register=BASE, timeout_ms=100)
     gate = open_gate(settings, "lane-1")
     with pytest.raises(GateLinkError, match=says) as caught:
         gate.exchange(IDLE)
@@ -299,7 +299,7 @@ def test_each_way_to_fail_has_its_own_name_and_a_remedy(
 def test_a_plc_that_is_not_there_is_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-    gate = open_gate(GateSettings(port=port), "lane-1")
+    gate = open_gate(ModbusGateSettings(port=port), "lane-1")
     with pytest.raises(GateLinkError, match="cannot be reached; switch it on") as caught:
         gate.exchange(IDLE)
     assert caught.value.fault is GateFault.UNREACHABLE
@@ -309,7 +309,9 @@ def test_a_peer_that_dribbles_for_ever_does_not_hold_the_line(peer: Peer) -> Non
     """Each byte comes before the socket's own time-out, the whole answer never: it gives up."""
     peer.byte_pause_s = 0.02
     peer.answer = lambda request: request[:4] + struct.pack(">HB", 250, request[6]) + bytes(200)
-    gate = open_gate(GateSettings(port=peer.port, base_register=BASE, timeout_ms=60), "lane-1")
+    gate = open_gate(
+        ModbusGateSettings(port=peer.port, base_register=BASE, timeout_ms=60), "lane-1"
+    )
     started_s = time.monotonic()
     with pytest.raises(GateLinkError):
         gate.exchange(IDLE)
@@ -332,7 +334,9 @@ def test_noise_from_the_peer_never_ends_the_line(peer: Peer) -> None:
         )
 
     peer.answer = noise
-    gate = open_gate(GateSettings(port=peer.port, base_register=BASE, timeout_ms=10), "lane-1")
+    gate = open_gate(
+        ModbusGateSettings(port=peer.port, base_register=BASE, timeout_ms=10), "lane-1"
+    )
     for _ in range(300):
         with pytest.raises(GateLinkError):
             gate.exchange(IDLE)

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from inspector.core.gate_program import GateAction, GateReason, GateStatus
 from inspector.core.verdict import Reason
 from inspector.gate import registers
 from inspector.gate.registers import (
@@ -22,10 +23,7 @@ from inspector.gate.registers import (
     LineBlock,
     LineState,
     PhotoEyeEvent,
-    PlcAction,
     PlcBlock,
-    PlcReason,
-    PlcStatus,
     Result,
     ResultCode,
     TornBlockError,
@@ -49,7 +47,7 @@ def plc_blocks(draw: st.DrawFn) -> PlcBlock:
     )
     return PlcBlock(
         sequence=draw(U16),
-        status=PlcStatus(draw(st.integers(0, 15))),
+        status=GateStatus(draw(st.integers(0, 15))),
         heartbeat_seen=draw(U16),
         session=draw(U32),
         part_count=count,
@@ -58,7 +56,7 @@ def plc_blocks(draw: st.DrawFn) -> PlcBlock:
         gate_count=gate_count,
         photo_eye=tuple(PhotoEyeEvent(n, draw(U32)) for n in counted),
         gate_results=tuple(
-            GateResult(n, draw(st.sampled_from(PlcAction)), draw(st.sampled_from(PlcReason)))
+            GateResult(n, draw(st.sampled_from(GateAction)), draw(st.sampled_from(GateReason)))
             for n in executed
         ),
     )
@@ -120,7 +118,7 @@ def test_a_damaged_block_is_an_error_or_a_block_that_is_sound_in_itself(
 
 
 def test_a_block_that_changed_while_it_was_read_is_torn() -> None:
-    words = encode_plc(PlcBlock(5, PlcStatus.READY, 0, 1, 0, 0, 0, 0))
+    words = encode_plc(PlcBlock(5, GateStatus.READY, 0, 1, 0, 0, 0, 0))
     words[-1] += 1
     with pytest.raises(TornBlockError):
         decode_plc(words)
@@ -134,7 +132,7 @@ def test_another_devices_registers_are_not_ours() -> None:
 def test_a_photo_eye_event_that_is_missing_from_the_buffer_is_an_error() -> None:
     events = tuple(PhotoEyeEvent(n, n) for n in (1, 3))
     with pytest.raises(BlockError, match="part_count"):
-        decode_plc(encode_plc(PlcBlock(5, PlcStatus.READY, 0, 1, 3, 0, 0, 0, events)))
+        decode_plc(encode_plc(PlcBlock(5, GateStatus.READY, 0, 1, 3, 0, 0, 0, events)))
 
 
 def test_an_age_beyond_the_register_is_the_oldest_it_can_say() -> None:
@@ -144,7 +142,7 @@ def test_an_age_beyond_the_register_is_the_oldest_it_can_say() -> None:
 
 
 def test_a_u32_has_its_high_word_first() -> None:
-    words = encode_plc(PlcBlock(5, PlcStatus.READY, 0, 0x1234_5678, 0, 0, 0, 0))
+    words = encode_plc(PlcBlock(5, GateStatus.READY, 0, 0x1234_5678, 0, 0, 0, 0))
     assert words[4:6] == [0x1234, 0x5678]
 
 
@@ -197,11 +195,11 @@ def test_the_documented_registers_are_the_ones_in_the_code(
 def test_the_documented_codes_are_the_ones_in_the_code() -> None:
     told = {(row[0], int(row[1]), row[2]) for row in documented("### Codes")}
     kinds = {
-        "status": PlcStatus,
+        "status": GateStatus,
         "state": LineState,
         "outcome": ResultCode,
-        "action": PlcAction,
-        "gate_result.reason": PlcReason,
+        "action": GateAction,
+        "gate_result.reason": GateReason,
     }
     coded = {(name, code.value, code.name) for name, kind in kinds.items() for code in kind}
     coded |= {("result.reason", code, str(reason)) for reason, code in REASON_CODES.items()}

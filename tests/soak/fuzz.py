@@ -19,6 +19,7 @@ import numpy as np
 from inspector.config import load_line
 from inspector.core.errors import InspectorError
 from inspector.core.frame import FrameInfo
+from inspector.core.gate_program import GateProgram, GateStatus, LineInput, LineResult, Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
 from inspector.gate.registers import (
@@ -28,7 +29,6 @@ from inspector.gate.registers import (
     LineBlock,
     LineState,
     PlcBlock,
-    PlcStatus,
     Result,
     ResultCode,
     decode_line,
@@ -38,7 +38,6 @@ from inspector.gate.registers import (
 )
 from inspector.recipe import load_recipe
 from inspector.tracking import Closed, FrameKey, Timing, Tracker
-from inspector.twin.plc_program import LineInput, LineResult, Parameters, PlcProgram
 from inspector.vision import PixelError, Refusal, prepare
 
 ROOT = Path(__file__).parents[2]
@@ -54,7 +53,7 @@ def plc_block(dice: Dice) -> Taken:
     """What the PLC's registers hold: noise, or a sound block with a few words turned over."""
     words = [dice.getrandbits(16) for _ in range(PLC_TO_LINE_SIZE)]
     if dice.random() < 0.7:
-        words = encode_plc(PlcBlock(5, PlcStatus.READY, 0, 1, 0, 0, 0, 0))
+        words = encode_plc(PlcBlock(5, GateStatus.READY, 0, 1, 0, 0, 0, 0))
         _turn_over(words, dice)
     return _taken(lambda: decode_plc(words))
 
@@ -71,7 +70,7 @@ def line_block(dice: Dice) -> Taken:
 
 def plc_program(dice: Dice) -> Taken:
     """Any block at any time: the gate must not open, since the one OK is never of this count."""
-    program = PlcProgram(7, Parameters())
+    program = GateProgram(7, Parameters())
     now_ns = 0
     for _ in range(12):
         now_ns += dice.choice([1, 10, 100, 700]) * 1_000_000

@@ -16,6 +16,14 @@ from enum import IntEnum
 from typing import ClassVar
 
 from inspector.core.frame import FrameInfo
+from inspector.core.gate_program import (
+    OK,
+    RUNNING,
+    GateProgram,
+    LineInput,
+    LineResult,
+    Parameters,
+)
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.tracking import (
@@ -28,14 +36,6 @@ from inspector.tracking import (
     Unaccounted,
     Unclaimed,
     frame_key,
-)
-from inspector.twin.plc_program import (
-    OK,
-    RUNNING,
-    LineInput,
-    LineResult,
-    Parameters,
-    PlcProgram,
 )
 from tests.soak.witness import Cup, Witness
 
@@ -147,7 +147,7 @@ class Plant:
         parts: int,
         weather: Weather,
         tracker: Callable[[str, Timing, int], Tracker] = Tracker,
-        program: Callable[[int, Parameters], PlcProgram] = PlcProgram,
+        program: Callable[[int, Parameters], GateProgram] = GateProgram,
     ) -> None:
         self._dice = random.Random(seed)
         self._weather = weather
@@ -160,7 +160,7 @@ class Plant:
         self.witness = Witness(self._cups, TIMING, PARAMETERS)
         self.tally: Counter[str] = Counter()
         self._session = 1
-        self._program: PlcProgram | None = program(self._session, PARAMETERS)
+        self._program: GateProgram | None = program(self._session, PARAMETERS)
         self._edges = 0
         self._counting: list[Cup] = []
         self._line: _Line | None = None
@@ -355,7 +355,7 @@ class Plant:
         self._do(tracker.watched(program.session, until_ns, self._now))
         self._plan(self._now + POLL_NS, _Kind.EXCHANGE, line)
 
-    def _resume(self, program: PlcProgram) -> tuple[int, int]:
+    def _resume(self, program: GateProgram) -> tuple[int, int]:
         """As the inspection process does: after the ledger's newest row, or after the first contact."""
         newest = self.witness.newest_row
         if newest is not None:

@@ -9,8 +9,8 @@ from types import ModuleType
 
 import pytest
 
+import inspector.core.gate_program as plc_module
 import inspector.tracking.tracker as tracker_module
-import inspector.twin.plc_program as plc_module
 from tests.soak.plant import CROWDED, ROUGH, WILD, Plant
 
 Replacements = tuple[tuple[str, str], ...]
@@ -102,7 +102,7 @@ PLC_GUARDS: dict[str, Replacements] = {
     "no result, no pass": (
         (
             "if part.result is None or part.received_ns is None:",
-            "if part.result is None:\n            return Why.OK\n        if part.received_ns is None:",
+            "if part.result is None:\n            return GateReason.OK\n        if part.received_ns is None:",
         ),
     ),
     "the gate is shut between parts": (
@@ -142,7 +142,7 @@ def breaks(tracker: ModuleType, program: ModuleType) -> bool:
             2_000,
             (WILD, CROWDED, ROUGH)[seed % 3],
             tracker=tracker.Tracker,
-            program=program.PlcProgram,
+            program=program.GateProgram,
         )
         try:
             plant.play()

@@ -6,10 +6,10 @@ It sees cups, commands and the diverter, and knows nothing of how tracker and PL
 from collections import Counter
 from dataclasses import dataclass
 
+from inspector.core.gate_program import Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
 from inspector.tracking import Closed, FrameKey, Inspect, Timing, Unaccounted
-from inspector.twin.plc_program import Parameters
 
 REACTION_NS = 100_000_000
 """A part that cannot pass is commanded so long after its deadline, or after it is heard of, at the latest."""

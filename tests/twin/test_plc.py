@@ -14,14 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from inspector.config import GateSettings
+from inspector.config import ModbusGateSettings
+from inspector.core import gate_program
+from inspector.core.gate_program import GateProgram, Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.gate import Command, Gate, Incoming, LineState, Outgoing, open_gate
 from inspector.gate import registers as line_side
-from inspector.twin import plc_program, plc_registers
+from inspector.twin import plc_registers
 from inspector.twin.plc import SCAN_NS, PlcLane
-from inspector.twin.plc_program import Parameters, PlcProgram
 from inspector.twin.rig import Action, BeltPart, Rig, create_rig
 
 MS = 1_000_000
@@ -40,7 +41,7 @@ class Plc:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def gate(self, lane: int = 0) -> Gate:
-        settings = GateSettings(port=self.port, base_register=100 * lane, timeout_ms=1000)
+        settings = ModbusGateSettings(port=self.port, base_register=100 * lane, timeout_ms=1000)
         return open_gate(settings, "lane-1")
 
 
@@ -339,14 +340,8 @@ def test_line_and_plc_agree_on_layout_and_codes() -> None:
                 4 if register.kind == "u32" else 2,
             )
     assert plc_registers.MAP_VERSION == line_side.MAP_VERSION
-    for ours, theirs in (
-        (line_side.PlcAction, plc_program.Action),
-        (line_side.PlcReason, plc_program.Why),
-        (line_side.PlcStatus, plc_program.Status),
-    ):
-        assert {c.name: c.value for c in ours} == {c.name: c.value for c in theirs}
-    assert plc_program.RUNNING == LineState.RUNNING
-    assert plc_program.OK == line_side.ResultCode.OK
+    assert gate_program.RUNNING == LineState.RUNNING
+    assert gate_program.OK == line_side.ResultCode.OK
 
 
 class Belt:
@@ -373,7 +368,7 @@ def a_line_block(beat: int, *numbers: int) -> list[int]:
 
 def a_lane(belt: Belt) -> PlcLane:
     parameters = Parameters(travel_ns=TRAVEL_MS * MS)
-    return PlcLane(belt, PlcProgram(7, parameters), io.StringIO(), start_ns=0)
+    return PlcLane(belt, GateProgram(7, parameters), io.StringIO(), start_ns=0)
 
 
 @pytest.mark.parametrize(
@@ -401,7 +396,7 @@ def test_a_torn_block_is_not_taken() -> None:
         words[-1] = words[-1] + (beat > 20)
         lane.write(words)
     lane.advance(2000 * MS)
-    assert belt.actions[1] == (Action.DIVERTED, plc_program.Why.NO_RESULT)
+    assert belt.actions[1] == (Action.DIVERTED, gate_program.GateReason.NO_RESULT)
 
 
 def test_the_image_is_a_block_the_line_understands() -> None:

@@ -2,14 +2,14 @@
 
 import random
 
-from inspector.twin.plc_program import (
-    Action,
+from inspector.core.gate_program import (
+    GateAction,
+    GateProgram,
+    GateReason,
+    GateStatus,
     LineInput,
     LineResult,
     Parameters,
-    PlcProgram,
-    Status,
-    Why,
 )
 
 SESSION = 7
@@ -23,7 +23,7 @@ class Bench:
 
     def __init__(self, *, photo_eye: bool = True) -> None:
         parameters = Parameters(photo_eye=photo_eye, travel_ns=TRAVEL * 1_000_000)
-        self.program = PlcProgram(SESSION, parameters)
+        self.program = GateProgram(SESSION, parameters)
         self.now = 0
         self.beat = 0
         self.results: dict[int, LineResult] = {}
@@ -49,7 +49,7 @@ class Bench:
         self.results[number] = LineResult(number, outcome, 1, age)
 
     @property
-    def done(self) -> list[tuple[int, Action, Why]]:
+    def done(self) -> list[tuple[int, GateAction, GateReason]]:
         return self.program.gate_results
 
 
@@ -59,7 +59,7 @@ def test_a_part_with_its_own_fresh_ok_passes() -> None:
     bench.until(200)
     bench.tell(1)
     bench.until(1000)
-    assert bench.done == [(1, Action.PASSED, Why.OK)]
+    assert bench.done == [(1, GateAction.PASSED, GateReason.OK)]
     assert (bench.opened[0], bench.opened[-1]) == (470, 530)
     assert bench.program.results_taken == 1
 
@@ -74,7 +74,7 @@ def test_without_a_result_a_part_is_diverted_by_default() -> None:
     bench = Bench()
     bench.until(100, edges=1)
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.NO_RESULT)]
     assert bench.opened == []
 
 
@@ -83,7 +83,7 @@ def test_a_nok_diverts() -> None:
     bench.until(100, edges=1)
     bench.tell(1, NOK)
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED, Why.NOK)]
+    assert bench.done == [(1, GateAction.DIVERTED, GateReason.NOK)]
 
 
 def test_an_ok_never_replaces_a_nok_and_a_nok_always_an_ok() -> None:
@@ -94,7 +94,7 @@ def test_an_ok_never_replaces_a_nok_and_a_nok_always_an_ok() -> None:
         bench.until(200)
         bench.tell(1, second)
         bench.until(1000)
-        assert bench.done == [(1, Action.DIVERTED, Why.NOK)]
+        assert bench.done == [(1, GateAction.DIVERTED, GateReason.NOK)]
 
 
 def test_a_result_that_comes_after_the_decision_is_not_taken() -> None:
@@ -105,7 +105,7 @@ def test_a_result_that_comes_after_the_decision_is_not_taken() -> None:
     bench.until(470)
     assert bench.program.parts[1].result is None
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.NO_RESULT)]
 
 
 def test_a_result_that_is_there_before_its_part_is_never_believed() -> None:
@@ -115,7 +115,7 @@ def test_a_result_that_is_there_before_its_part_is_never_believed() -> None:
     assert bench.program.results_taken == 0
     bench.until(100, edges=1)
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.PREMATURE_RESULT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.PREMATURE_RESULT)]
 
 
 def test_a_result_of_another_session_is_not_taken() -> None:
@@ -124,7 +124,7 @@ def test_a_result_of_another_session_is_not_taken() -> None:
     bench.until(100, edges=1)
     bench.tell(1)
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.NO_RESULT)]
     assert bench.program.results_taken == 0
 
 
@@ -136,8 +136,8 @@ def test_a_result_for_a_neighbour_opens_for_nobody_else() -> None:
     bench.tell(2)
     bench.until(1000)
     assert bench.done == [
-        (1, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT),
-        (2, Action.PASSED, Why.OK),
+        (1, GateAction.DIVERTED_BY_DEFAULT, GateReason.NO_RESULT),
+        (2, GateAction.PASSED, GateReason.OK),
     ]
     assert bench.opened[0] == 570
 
@@ -149,9 +149,9 @@ def test_a_heartbeat_that_stood_still_diverts_in_spite_of_an_ok() -> None:
     bench.until(130)
     bench.alive = False
     bench.until(440)
-    assert Status.LINE_ALIVE not in bench.program.status
+    assert GateStatus.LINE_ALIVE not in bench.program.status
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.STALE_HEARTBEAT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.STALE_HEARTBEAT)]
 
 
 def test_a_heartbeat_that_stops_while_the_part_is_at_the_gate_closes_it() -> None:
@@ -162,7 +162,7 @@ def test_a_heartbeat_that_stops_while_the_part_is_at_the_gate_closes_it() -> Non
     bench.alive = False
     bench.until(1000)
     assert bench.opened[-1] == 480
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.STALE_HEARTBEAT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.STALE_HEARTBEAT)]
 
 
 def test_a_heartbeat_that_comes_back_after_the_decision_comes_too_late() -> None:
@@ -175,14 +175,14 @@ def test_a_heartbeat_that_comes_back_after_the_decision_comes_too_late() -> None
     bench.alive = True
     bench.until(1000)
     assert bench.opened == []
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.STALE_HEARTBEAT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.STALE_HEARTBEAT)]
 
 
 def test_a_heartbeat_register_that_was_never_seen_to_move_is_no_heartbeat() -> None:
-    program = PlcProgram(SESSION, Parameters())
+    program = GateProgram(SESSION, Parameters())
     program.write(LineInput(1234, RUNNING, SESSION, 0, ()))
     program.scan(5_000_000)
-    assert Status.LINE_ALIVE not in program.status
+    assert GateStatus.LINE_ALIVE not in program.status
 
 
 def test_a_line_that_is_stopping_lets_nothing_pass() -> None:
@@ -192,7 +192,7 @@ def test_a_line_that_is_stopping_lets_nothing_pass() -> None:
     bench.until(200)
     bench.state = STOPPING
     bench.until(1000)
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.LINE_NOT_RUNNING)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.LINE_NOT_RUNNING)]
 
 
 def test_a_part_without_an_ok_within_reach_closes_the_gate_for_its_neighbour() -> None:
@@ -203,8 +203,8 @@ def test_a_part_without_an_ok_within_reach_closes_the_gate_for_its_neighbour() -
     bench.tell(1)
     bench.until(1000)
     assert bench.done == [
-        (1, Action.DIVERTED_BY_DEFAULT, Why.NEIGHBOUR),
-        (2, Action.DIVERTED_BY_DEFAULT, Why.NO_RESULT),
+        (1, GateAction.DIVERTED_BY_DEFAULT, GateReason.NEIGHBOUR),
+        (2, GateAction.DIVERTED_BY_DEFAULT, GateReason.NO_RESULT),
     ]
 
 
@@ -216,7 +216,7 @@ def test_gate_results_not_read_are_flagged() -> None:
     assert [row[0] for row in bench.done] == list(range(3, 11))
     bench.program.write(LineInput(1, RUNNING, SESSION, 1, ()))
     bench.program.scan(2_005_000_000)
-    assert Status.OVERRUN in bench.program.status
+    assert GateStatus.OVERRUN in bench.program.status
 
 
 def test_in_free_run_a_part_is_where_its_results_age_says() -> None:
@@ -225,7 +225,7 @@ def test_in_free_run_a_part_is_where_its_results_age_says() -> None:
     bench.until(55)
     bench.results.clear()
     bench.until(1000)
-    assert bench.done == [(1, Action.PASSED, Why.OK)]
+    assert bench.done == [(1, GateAction.PASSED, GateReason.OK)]
     # Seen at 55 ms, 100 ms old: at the gate at 355 ms.
     assert (bench.opened[0], bench.opened[-1]) == (325, 385)
     assert bench.program.part_count == 0
@@ -236,7 +236,7 @@ def test_in_free_run_a_result_for_a_part_that_is_past_the_gate_opens_nothing() -
     bench.tell(1, age=500)
     bench.until(1000)
     assert bench.opened == []
-    assert bench.done == [(1, Action.DIVERTED_BY_DEFAULT, Why.LATE_RESULT)]
+    assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.LATE_RESULT)]
 
 
 def test_in_free_run_a_line_started_anew_numbers_anew() -> None:
@@ -247,7 +247,7 @@ def test_in_free_run_a_line_started_anew_numbers_anew() -> None:
     bench.session += 1
     bench.tell(1, age=100)
     bench.until(2000)
-    assert bench.done == [(1, Action.PASSED, Why.OK)]
+    assert bench.done == [(1, GateAction.PASSED, GateReason.OK)]
 
 
 def test_in_free_run_a_line_started_anew_opens_for_nothing_its_former_life_saw() -> None:
@@ -268,7 +268,7 @@ def test_the_gate_opens_only_around_parts_with_their_own_fresh_ok() -> None:
 
 def run_at_random(dice: random.Random) -> int:
     """Some seconds at the gate; returns in how many scans it was open."""
-    program = PlcProgram(SESSION, Parameters(travel_ns=TRAVEL * 1_000_000))
+    program = GateProgram(SESSION, Parameters(travel_ns=TRAVEL * 1_000_000))
     counted: dict[int, int] = {}
     told: dict[int, list[tuple[int, int]]] = {}
     beat, beat_at, count, opened = 0, None, 0, 0

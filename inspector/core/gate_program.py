@@ -1,4 +1,4 @@
-"""The PLC's program at the gate: one scan, pure. The structured text in docs/plc.md does the same.
+"""The program at the gate: one scan, pure. The PLC's structured text in docs/plc.md does the same.
 
 The diverter rests in reject. It lets a part through only while that part is within the gate's reach,
 its own fresh OK is there, the line's heartbeat moves, and no other part without an OK is in reach.
@@ -8,35 +8,47 @@ from dataclasses import dataclass, field
 from enum import IntEnum, IntFlag
 
 
-class Action(IntEnum):
-    """What the gate did with a part, as the line reads it."""
+class GateAction(IntEnum):
+    """What the gate did with a part."""
 
     PASSED = 1
     DIVERTED = 2
     DIVERTED_BY_DEFAULT = 3
+    """Not because of a NOK, but for want of a usable OK."""
 
 
-class Why(IntEnum):
-    """The PLC's own reason; codes of docs/plc.md."""
+class GateReason(IntEnum):
+    """Why the gate did so; codes of docs/plc.md."""
 
     OK = 1
     NOK = 2
     NO_RESULT = 3
+    """No result for this part before it was at the gate."""
     STALE_HEARTBEAT = 4
+    """The line's heartbeat stood still."""
     LINE_NOT_RUNNING = 5
+    """The line's state was not RUNNING."""
     PREMATURE_RESULT = 6
+    """A result came before the part was counted: not a fresh one."""
     LATE_RESULT = 7
+    """The result came when its part was at the gate or past it."""
     NEIGHBOUR = 8
+    """Another part without an OK was within the gate's reach."""
     UNCOUNTED = 9
+    """The part had passed the photo-eye before the program started to count."""
 
 
-class Status(IntFlag):
+class GateStatus(IntFlag):
     """Bits of the status register."""
 
     READY = 1
+    """The program runs and the diverter is under its control."""
     LINE_ALIVE = 2
+    """The line's heartbeat changed within the program's time limit."""
     PHOTO_EYE = 4
+    """A photo-eye is counted; without it parts are placed by the age of their result."""
     OVERRUN = 8
+    """Gate results were overwritten before the line had read them."""
 
 
 RUNNING = 1
@@ -95,13 +107,13 @@ class Tracked:
     result: LineResult | None = None
     received_ns: int | None = None
     premature: bool = False
-    decided: Why | None = None
-    action: Action | None = None
-    why: Why | None = None
+    decided: GateReason | None = None
+    action: GateAction | None = None
+    why: GateReason | None = None
 
 
 @dataclass(slots=True)
-class PlcProgram:
+class GateProgram:
     """The program's state between two scans.
 
     Args:
@@ -119,7 +131,7 @@ class PlcProgram:
     heartbeat_seen: int = 0
     passing: bool = False
     photo_eyes: list[tuple[int, int]] = field(default_factory=list)
-    gate_results: list[tuple[int, Action, Why]] = field(default_factory=list)
+    gate_results: list[tuple[int, GateAction, GateReason]] = field(default_factory=list)
     parts: dict[int, Tracked] = field(default_factory=dict)
     _input: LineInput | None = None
     _state: int = 0
@@ -152,15 +164,15 @@ class PlcProgram:
         return self._beat_ns is not None and self.now_ns - self._beat_ns <= limit_ns
 
     @property
-    def status(self) -> Status:
+    def status(self) -> GateStatus:
         """The status register."""
-        status = Status.READY
+        status = GateStatus.READY
         if self.line_alive:
-            status |= Status.LINE_ALIVE
+            status |= GateStatus.LINE_ALIVE
         if self.parameters.photo_eye:
-            status |= Status.PHOTO_EYE
+            status |= GateStatus.PHOTO_EYE
         if self._gate_read and self.gate_count - self._gate_read > 8:
-            status |= Status.OVERRUN
+            status |= GateStatus.OVERRUN
         return status
 
     def in_reach(self) -> list[Tracked]:
@@ -231,22 +243,22 @@ class PlcProgram:
         elif result.outcome != OK:
             part.result = result
 
-    def _decide(self, part: Tracked) -> Why:
+    def _decide(self, part: Tracked) -> GateReason:
         if part.premature:
-            return Why.PREMATURE_RESULT
+            return GateReason.PREMATURE_RESULT
         if part.result is None or part.received_ns is None:
-            return Why.NO_RESULT
+            return GateReason.NO_RESULT
         if part.result.outcome != OK:
-            return Why.NOK
+            return GateReason.NOK
         if part.received_ns > part.gate_ns - self._lead_ns:
-            return Why.LATE_RESULT
+            return GateReason.LATE_RESULT
         if not self.line_alive:
-            return Why.STALE_HEARTBEAT
-        return Why.OK if self._state == RUNNING else Why.LINE_NOT_RUNNING
+            return GateReason.STALE_HEARTBEAT
+        return GateReason.OK if self._state == RUNNING else GateReason.LINE_NOT_RUNNING
 
     def _move_diverter(self) -> None:
         near = self.in_reach()
-        all_ok = bool(near) and all(part.decided is Why.OK for part in near)
+        all_ok = bool(near) and all(part.decided is GateReason.OK for part in near)
         self.passing = all_ok and self.line_alive
 
     def _report(self) -> None:
@@ -254,14 +266,16 @@ class PlcProgram:
         for part in list(self.parts.values()):
             if part.action is None and self.now_ns >= part.gate_ns and part.decided is not None:
                 part.why = part.decided
-                if part.decided is Why.OK and not self.passing:
-                    part.why = Why.NEIGHBOUR if self.line_alive else Why.STALE_HEARTBEAT
-                if part.why is Why.OK:
-                    part.action = Action.PASSED
-                elif part.why is Why.NOK:
-                    part.action = Action.DIVERTED
+                if part.decided is GateReason.OK and not self.passing:
+                    part.why = (
+                        GateReason.NEIGHBOUR if self.line_alive else GateReason.STALE_HEARTBEAT
+                    )
+                if part.why is GateReason.OK:
+                    part.action = GateAction.PASSED
+                elif part.why is GateReason.NOK:
+                    part.action = GateAction.DIVERTED
                 else:
-                    part.action = Action.DIVERTED_BY_DEFAULT
+                    part.action = GateAction.DIVERTED_BY_DEFAULT
                 self.gate_count = max(self.gate_count, part.number)
                 self.gate_results.append((part.number, part.action, part.why))
         self.gate_results = [row for row in self.gate_results if row[0] > self.gate_count - 8]
