@@ -34,11 +34,13 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def read_truth(path: Path) -> list[Cup]:
-    """All cups the conveyor published, in belt order."""
-    return [
-        Cup(row["number"], row["eye_ns"], tuple(defect["kind"] for defect in row["defects"]))
-        for row in _lines(path)
-    ]
+    """All cups the conveyor published, in belt order; a later line of a cup has its newer time."""
+    cups: dict[int, Cup] = {}
+    for row in _lines(path):
+        known = cups.get(row["number"])
+        kinds = tuple(defect["kind"] for defect in row.get("defects", ()))
+        cups[row["number"]] = Cup(row["number"], row["eye_ns"], known.kinds if known else kinds)
+    return list(cups.values())
 
 
 def read_actions(path: Path) -> dict[int, GateAction]:

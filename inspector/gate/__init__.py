@@ -1,7 +1,7 @@
 """The verdict to the world: the PLC's reject gate."""
 
 from inspector.config import ModbusGateSettings
-from inspector.core.gate_program import GateAction, GateReason
+from inspector.core.gate_codes import GateAction, GateReason
 from inspector.gate.modbus import ModbusGate
 from inspector.gate.protocol import (
     Command,

@@ -1,10 +1,12 @@
-"""From the PLC's millisecond clock to the host's monotonic clock."""
+"""Between the PLC's millisecond clock and the host's monotonic clock."""
 
 from collections import deque
 
 _SAMPLES = 256
 _WRAP = 1 << 32
 _RESOLUTION_NS = 1_000_000
+_LONGEST_SCAN_NS = 100_000_000
+"""A reading is older than its answer by one scan at most."""
 
 
 class PlcClock:
@@ -14,6 +16,8 @@ class PlcClock:
     So of all exchanges the one with the smallest r − c is nearest to the truth, and scan time, network
     delay and a busy host only make the others larger. Over 256 exchanges a quartz drifts by less
     than 1 ms.
+
+    A clock that was set says so by a reading that no delay explains: then all before it is forgotten.
     """
 
     def __init__(self) -> None:
@@ -24,12 +28,25 @@ class PlcClock:
         """An exchange: the reading in the answer, when it was asked and when it was answered."""
         self._last_ms = self._unwrapped(clock_ms)
         offset_ns = received_ns - self._last_ms * _RESOLUTION_NS
+        slowest_ns = received_ns - sent_ns + _LONGEST_SCAN_NS
+        if self._samples and abs(offset_ns - min(self._samples)[0]) > slowest_ns:
+            self._samples.clear()
         self._samples.append((offset_ns, received_ns - sent_ns))
 
     def host_ns(self, clock_ms: int) -> int:
         """Host time of a PLC time within 24 days of the last observed one."""
         offset_ns, _ = min(self._samples)
         return self._unwrapped(clock_ms) * _RESOLUTION_NS + offset_ns
+
+    def plc_ms(self, host_ns: int) -> int:
+        """The PLC's clock at a host time, modulo 2³²."""
+        offset_ns, _ = min(self._samples)
+        return (host_ns - offset_ns) // _RESOLUTION_NS % _WRAP
+
+    @property
+    def known(self) -> bool:
+        """It has been observed."""
+        return bool(self._samples)
 
     @property
     def uncertainty_ns(self) -> int:

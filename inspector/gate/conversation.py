@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable
 
-from inspector.core.gate_program import GateStatus
+from inspector.core.gate_codes import GateStatus
 from inspector.core.verdict import Outcome
 from inspector.gate.clock import PlcClock
 from inspector.gate.protocol import Command, Incoming, Outgoing, PhotoEye
@@ -52,15 +52,19 @@ class Conversation:
         self._state = outgoing.state
 
     def block(self) -> LineBlock:
-        """The line's next block. To be made at the last moment: results say how old they are."""
+        """The line's next block."""
         self._sequence = (self._sequence + 1) & 0xFFFF
         return LineBlock(
             sequence=self._sequence,
             heartbeat=self._heartbeat,
             state=self._state,
             session=self._commands[-1].part.session if self._commands else 0,
+            plc_session=self._session or 0,
             gate_read=self._gate_read,
-            results=tuple(self._result(command) for command in self._commands),
+            # In the PLC's time, so not before its clock is known.
+            results=tuple(self._result(command) for command in self._commands)
+            if self._plc_clock.known
+            else (),
         )
 
     def hear(self, block: PlcBlock, sent_ns: int, received_ns: int) -> Incoming:
@@ -94,6 +98,8 @@ class Conversation:
             uncertainty_ns=self._plc_clock.uncertainty_ns,
             plc_running=scanning and GateStatus.READY in block.status,
             line_alive=GateStatus.LINE_ALIVE in block.status,
+            belt_stands=GateStatus.BELT_STANDS in block.status,
+            unconfirmed=GateStatus.UNCONFIRMED in block.status,
             gate_results=new_results,
             gate_results_lost=lost,
             commands_overrun=overrun,
@@ -124,5 +130,5 @@ class Conversation:
             number=command.part.number,
             outcome=ResultCode.OK if command.outcome is Outcome.PASS else ResultCode.NOK,
             reason=command.reason,
-            age_ms=(self._clock() - command.at_ns) // 1_000_000,
+            clock_ms=self._plc_clock.plc_ms(command.at_ns),
         )

@@ -75,13 +75,15 @@ class Incoming:
     """What the PLC said in one exchange.
 
     Attributes:
-        session: the counter's life; 0 where the PLC counts nothing.
+        session: the life of the PLC's program, and so of its count.
         part_count: parts counted in this session.
         photo_eyes: the last 8 counted parts, oldest first: mostly the same as last time.
         watched_ns: every part counted before this host time is in ``part_count``.
         uncertainty_ns: how far the host times of this exchange may be off, beside the PLC's scan time.
         plc_running: its program runs: scan counter moving, ready bit set.
         line_alive: the PLC sees the line's heartbeat.
+        belt_stands: parts counted now are not certainly where they are reckoned to be.
+        unconfirmed: a reject was not seen in the chute; nothing passes until that is reset at the PLC.
         gate_results: what the gate did since the last exchange, oldest first.
         gate_results_lost: results overwritten before they were read, since the last exchange.
         commands_overrun: commands overwritten before the PLC took them, since the last exchange; it
@@ -96,6 +98,8 @@ class Incoming:
     uncertainty_ns: int
     plc_running: bool
     line_alive: bool
+    belt_stands: bool
+    unconfirmed: bool
     gate_results: tuple[GateResult, ...]
     gate_results_lost: int
     commands_overrun: int

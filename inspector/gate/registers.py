@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Literal, NamedTuple, TypeVar
 
-from inspector.core.gate_program import GateAction, GateReason, GateStatus
+from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 from inspector.core.verdict import Reason
 
-MAP_VERSION: Final = 0x4901
+MAP_VERSION: Final = 0x4902
 """'I' and the version: a device that is not ours hardly shows it by chance."""
 DEPTH: Final = 8
 """Slots of every buffer; part n is in slot n modulo 8."""
@@ -36,6 +36,7 @@ REASON_CODES: Final[Mapping[Reason, int]] = {
     Reason.STOPPED: 14,
 }
 """Fixed for ever: PLC programs show them as texts. New reasons get new codes."""
+_STATUS_BITS = sum(GateStatus)
 _REASONS = {code: reason for reason, code in REASON_CODES.items()}
 
 
@@ -118,8 +119,9 @@ LINE_TO_PLC: Final = _layout(
     ("heartbeat", "u16"),
     ("state", "u16"),
     ("session", "u32"),
+    ("plc_session", "u32"),
     ("gate_read", "u32"),
-    ("result", ("number:u32", "outcome:u16", "reason:u16", "age_ms:u16")),
+    ("result", ("number:u32", "outcome:u16", "reason:u16", "clock_ms:u32")),
     ("sequence_end", "u16"),
 )
 """Holding registers (function 16), written by the line."""
@@ -141,7 +143,12 @@ _LINE_FORMAT = _format(LINE_TO_PLC)
 
 @dataclass(frozen=True, slots=True)
 class PhotoEyeEvent:
-    """The PLC counted a part, at a time of its own millisecond clock."""
+    """The PLC counted a part.
+
+    Attributes:
+        number: the part's.
+        clock_ms: when, on the PLC's clock.
+    """
 
     number: int
     clock_ms: int
@@ -164,7 +171,7 @@ class PlcBlock:
         sequence: changes with every scan: the PLC's heartbeat.
         status: see `GateStatus`.
         heartbeat_seen: the line's heartbeat as the PLC's program last saw it.
-        session: the counter's life; 0 where the PLC does not count.
+        session: the life of the PLC's program, and so of its counter and clock; never 0.
         part_count: parts counted in this session.
         clock_ms: the PLC's clock at its last scan, wraps at 2³².
         results_taken: highest number of a result that the PLC took.
@@ -193,13 +200,13 @@ class Result:
         number: the part's number.
         outcome: OK or NOK.
         reason: why.
-        age_ms: time since the part was at the camera, when this was written; at most 65535.
+        clock_ms: when the part was at the camera, on the PLC's clock.
     """
 
     number: int
     outcome: ResultCode
     reason: Reason
-    age_ms: int
+    clock_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +217,8 @@ class LineBlock:
         sequence: changes with every write.
         heartbeat: changes only while the line really decides.
         state: see `LineState`.
-        session: the counter's life that the results are about; the PLC takes no others.
+        session: the life of the count that the results are about: the PLC's, in free run the line's own.
+        plc_session: the life of the PLC whose clock the results are told in.
         gate_read: number of the last gate result that the line has read.
         results: the last 8 at most, oldest first.
     """
@@ -219,6 +227,7 @@ class LineBlock:
     heartbeat: int
     state: LineState
     session: int
+    plc_session: int
     gate_read: int
     results: tuple[Result, ...] = ()
 
@@ -253,7 +262,7 @@ def decode_plc(registers: Sequence[int]) -> PlcBlock:
         raise BlockError(f"photo_eye does not hold the last parts up to part_count {part_count}")
     return PlcBlock(
         sequence=values[1],
-        status=GateStatus(values[2] & 0xF),
+        status=GateStatus(values[2] & _STATUS_BITS),
         heartbeat_seen=values[3],
         session=values[4],
         part_count=part_count,
@@ -275,12 +284,11 @@ def decode_plc(registers: Sequence[int]) -> PlcBlock:
 def encode_line(block: LineBlock) -> list[int]:
     """`LINE_TO_PLC_SIZE` registers."""
     results = (
-        (r.number, r.outcome, REASON_CODES[r.reason], min(max(r.age_ms, 0), 0xFFFF))
-        for r in block.results
+        (r.number, r.outcome, REASON_CODES[r.reason], r.clock_ms % (1 << 32)) for r in block.results
     )
     values = [
         *(MAP_VERSION, block.sequence, block.heartbeat, block.state, block.session),
-        block.gate_read,
+        *(block.plc_session, block.gate_read),
         *_slots(results, 4),
         block.sequence,
     ]
@@ -290,16 +298,17 @@ def encode_line(block: LineBlock) -> list[int]:
 def decode_line(registers: Sequence[int]) -> LineBlock:
     """The line's block, as a PLC reads it; raises as `decode_plc`."""
     values = _unpack(registers, _LINE_FORMAT)
-    slots = _ordered(values[6:38], 4, max(values[6:38:4]), "result")
+    slots = _ordered(values[7:39], 4, max(values[7:39:4]), "result")
     return LineBlock(
         sequence=values[1],
         heartbeat=values[2],
         state=_code(LineState, values[3], "state"),
         session=values[4],
-        gate_read=values[5],
+        plc_session=values[5],
+        gate_read=values[6],
         results=tuple(
-            Result(number, _code(ResultCode, outcome, "result.outcome"), _reason(why), age)
-            for number, outcome, why, age in slots
+            Result(number, _code(ResultCode, outcome, "result.outcome"), _reason(why), at_ms)
+            for number, outcome, why, at_ms in slots
         ),
     )
 

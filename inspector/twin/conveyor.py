@@ -3,7 +3,8 @@
 Run as a process of its own: ``python -m inspector.twin.conveyor --rig FILE --truth FILE …``. It waits
 until the belt is switched on (the rig's start time), then keeps a few cups drawn ahead of the camera.
 If drawing falls behind, cups come later; none is ever shown twice or missing its picture. The truth of
-every cup goes to a JSON-lines file that only the demo's summary reads.
+every cup goes to a JSON-lines file that only the demo's summary reads; a cup that came later than
+announced, since the belt stood, has a second line with its new time.
 """
 
 import json
@@ -25,6 +26,7 @@ from inspector.twin.rig import Rig, open_rig
 
 _AHEAD_NS = 250_000_000
 """A cup is published at least this long before it breaks the photo-eye's beam."""
+_FOREVER = (1 << 63) - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,13 @@ def run_belt(
                     if stopping.wait(0.01) or not rig.running:
                         return published
                 times = schedule(belt, time.monotonic_ns() + 2 * _AHEAD_NS, seed)
+            stands_ns = rig.stop_belt_if_asked(time.monotonic_ns())
+            if stands_ns:
+                late_ns += stands_ns
+                for moved in rig.parts_due(0, _FOREVER):
+                    truths.write(
+                        json.dumps({"number": moved.number, "eye_ns": moved.eye_ns}) + "\n"
+                    )
             eye_ns = next(times) + late_ns
             earliest = time.monotonic_ns() + _AHEAD_NS
             if eye_ns < earliest:

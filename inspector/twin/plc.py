@@ -28,9 +28,10 @@ from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
+from inspector.core.belt import BeltLimits
+from inspector.core.gate_codes import GateReason
 from inspector.core.gate_program import (
     GateProgram,
-    GateReason,
     LineInput,
     LineResult,
     Parameters,
@@ -49,8 +50,11 @@ from inspector.twin.plc_registers import (
 )
 
 SCAN_NS = 5_000_000
+COUNTS_A_SCAN = 50
+"""Of the encoder, while the belt runs."""
 BLOCK_STRIDE = 100
 _READ_INPUT = 4
+_WRAP = 1 << 32
 
 
 class Mode(StrEnum):
@@ -65,6 +69,14 @@ class Wiring(Protocol):
 
     def parts_due(self, after: int, now_ns: int) -> list[wiring.BeltPart]:
         """Parts with a number above ``after`` that broke the photo-eye's beam until then."""
+        ...
+
+    def part(self, number: int) -> wiring.BeltPart | None:
+        """The part with this number, as long as it is on the belt."""
+        ...
+
+    def belt_runs(self, at_ns: int) -> bool:
+        """What the belt's drive says."""
         ...
 
     def set_result(self, number: int, action: wiring.Action, reason: int = 0) -> None:
@@ -104,6 +116,7 @@ class PlcLane:
         self._last = max((part.number for part in waiting), default=0)
         self._on_belt = deque(_OnBelt(part, None) for part in waiting if part.gate_ns >= start_ns)
         self._gone: deque[_OnBelt] = deque()
+        self._counts = secrets.randbelow(1 << 31)
 
     def advance(self, now_ns: int) -> None:
         """Make every scan that is due until ``now_ns``."""
@@ -117,7 +130,12 @@ class PlcLane:
                 edges += 1
                 count = self._program.part_count + edges
                 self._on_belt.append(_OnBelt(part, count))
-            self._program.scan(self._scan_ns, edges if self._program.parameters.photo_eye else 0)
+            runs = self._belt.belt_runs(self._scan_ns)
+            self._counts += COUNTS_A_SCAN if runs else 0
+            counted = self._program.parameters.photo_eye
+            self._program.scan(
+                self._scan_ns, edges if counted else 0, counts=self._counts, runs=runs
+            )
             self._book(self._scan_ns)
             self._scan_ns += SCAN_NS
 
@@ -132,11 +150,12 @@ class PlcLane:
                 heartbeat=int(block["heartbeat"]),
                 state=int(block["state"]),
                 session=int(block["session"]),
+                plc_session=int(block["plc_session"]),
                 gate_read=int(block["gate_read"]),
                 results=tuple(
-                    LineResult(*(int(value) for value in slot))
-                    for slot in block["result"].tolist()
-                    if slot[0]
+                    LineResult(int(number), int(outcome), int(reason), self._at_ns(int(clock_ms)))
+                    for number, outcome, reason, clock_ms in block["result"].tolist()
+                    if number
                 ),
             )
         )
@@ -149,7 +168,7 @@ class PlcLane:
         block["sequence"] = block["sequence_end"] = program.sequence
         block["status"] = program.status
         block["heartbeat_seen"] = program.heartbeat_seen
-        block["session"] = program.session if program.parameters.photo_eye else 0
+        block["session"] = program.session
         block["part_count"] = program.part_count
         block["clock_ms"] = self._clock(program.now_ns)
         block["results_taken"] = program.results_taken
@@ -162,11 +181,22 @@ class PlcLane:
 
     def _clock(self, at_ns: int) -> int:
         """The PLC's own clock: milliseconds from an arbitrary start, 32 bits."""
-        return (self._clock_ms + (at_ns - self._start_ns) // 1_000_000) % (1 << 32)
+        return (self._clock_ms + (at_ns - self._start_ns) // 1_000_000) % _WRAP
+
+    def _at_ns(self, clock_ms: int) -> int:
+        """The time at which that clock showed this, of those within 24 days of the last scan."""
+        now_ns = self._program.now_ns
+        ago_ms = (self._clock(now_ns) - clock_ms + _WRAP // 2) % _WRAP - _WRAP // 2
+        return now_ns - ago_ms * 1_000_000
 
     def _settle(self, until_ns: int) -> None:
         """Parts at the diverter before this scan went where the last scan had put it."""
-        while self._on_belt and self._on_belt[0].part.gate_ns < until_ns:
+        while self._on_belt:
+            # A belt that stood brings it later than it was announced.
+            first = self._on_belt[0]
+            first.part = self._belt.part(first.part.number) or first.part
+            if first.part.gate_ns >= until_ns:
+                break
             gone = self._on_belt.popleft()
             gone.passed = self._program.passing
             near = self._program.in_reach()
@@ -198,7 +228,7 @@ class PlcLane:
                 "result_number": None if result is None else result.number,
                 "result_outcome": None if result is None else result.outcome,
                 "result_reason": None if result is None else result.reason,
-                "result_received_ns": None if tracked is None else tracked.received_ns,
+                "result_received_at": None if tracked is None else tracked.received_at,
             }
             self._log.write(json.dumps(row) + "\n")
 
@@ -261,6 +291,21 @@ class PlcServer:
         return None
 
 
+def wired(*, photo_eye: bool, travel_ms: float, encoder: bool) -> Parameters:
+    """The program's parameters for this plant: distances in ns of running, or in the encoder's counts."""
+    if not encoder:
+        return Parameters(photo_eye=photo_eye, travel=round(travel_ms * 1e6))
+    timed, per_count = Parameters(), SCAN_NS // COUNTS_A_SCAN
+    return Parameters(
+        photo_eye=photo_eye,
+        travel=round(travel_ms * 1e6) // per_count,
+        reach=timed.reach // per_count,
+        margin=timed.margin // per_count,
+        unsure=timed.unsure // per_count,
+        belt=BeltLimits(encoder=True),
+    )
+
+
 async def serve(
     rigs: list[wiring.Rig],
     parameters: Parameters,
@@ -299,11 +344,12 @@ def main(
         Mode.PHOTO_EYE
     ),
     travel_ms: Annotated[float, typer.Option(min=1, help="photo-eye to diverter, ms")] = 1200.0,
+    encoder: Annotated[bool, typer.Option(help="follow the belt by its encoder")] = False,
 ) -> None:
     """Run the PLC of one or more lanes until SIGTERM, or until the plant ends."""
     die_with_parent()
     logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
-    parameters = Parameters(photo_eye=mode is Mode.PHOTO_EYE, travel_ns=round(travel_ms * 1e6))
+    parameters = wired(photo_eye=mode is Mode.PHOTO_EYE, travel_ms=travel_ms, encoder=encoder)
     rigs = [wiring.open_rig(path) for path in rig]
 
     async def run(file: TextIO) -> None:

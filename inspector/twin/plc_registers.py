@@ -8,12 +8,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-MAP_VERSION: Final = 0x4901
+MAP_VERSION: Final = 0x4902
 DEPTH: Final = 8
 
 _PHOTO_EYE = np.dtype([("number", ">u4"), ("clock_ms", ">u4")])
 _GATE_RESULT = np.dtype([("number", ">u4"), ("action", ">u2"), ("reason", ">u2")])
-_RESULT = np.dtype([("number", ">u4"), ("outcome", ">u2"), ("reason", ">u2"), ("age_ms", ">u2")])
+_RESULT = np.dtype([("number", ">u4"), ("outcome", ">u2"), ("reason", ">u2"), ("clock_ms", ">u4")])
 PLC_TO_LINE: Final = np.dtype(
     [
         ("map_version", ">u2"),
@@ -37,6 +37,7 @@ LINE_TO_PLC: Final = np.dtype(
         ("heartbeat", ">u2"),
         ("state", ">u2"),
         ("session", ">u4"),
+        ("plc_session", ">u4"),
         ("gate_read", ">u4"),
         ("result", _RESULT, (DEPTH,)),
         ("sequence_end", ">u2"),

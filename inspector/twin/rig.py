@@ -8,7 +8,7 @@ itself never opens it.
 The schedule stands in the rig ahead of time: a belt record says when its cup breaks the photo-eye
 beam (`eye_ns`) and when it reaches the diverter (`gate_ns`), both on CLOCK_MONOTONIC. So no pulse
 is ever sent, and none can be lost: the photo-eye's count at a time t is the number of parts with
-`eye_ns` ≤ t.
+`eye_ns` ≤ t. A belt that stops brings later what had not come yet: then the schedule moves.
 
 What lies where is defined in `rig_layout.py`, for Python and C++ alike.
 """
@@ -161,6 +161,35 @@ class Rig:
     @belt_on.setter
     def belt_on(self, value: bool) -> None:
         self._header["belt_on"][0] = value
+
+    def ask_belt_to_stop(self, for_ns: int) -> None:
+        """Let the belt stand for so long, as soon as the conveyor hears of it; one stop at a time."""
+        self._header["stop_asked_ns"][0] = for_ns
+
+    def stop_belt_if_asked(self, now_ns: int) -> int:
+        """Stop the belt if somebody asked: whatever it was about to bring comes later. Conveyor only.
+
+        Returns:
+            For how long it stands from ``now_ns`` on, ns; 0 when nobody asked.
+        """
+        for_ns = int(self._header["stop_asked_ns"][0])
+        if not for_ns:
+            return 0
+        self._header["stop_asked_ns"][0] = 0
+        self._header["stood_from_ns"][0] = now_ns
+        self._header["stood_until_ns"][0] = now_ns + for_ns
+        newest = self.parts_published
+        # The newest first: at no moment does a part overtake the one before it.
+        for number in range(newest, max(newest - N_PARTS, 0), -1):
+            record = self._belt[number % N_PARTS : number % N_PARTS + 1]
+            for name in ("gate_ns", "eye_ns"):
+                if record[name][0] > now_ns:
+                    record[name][0] += for_ns
+        return for_ns
+
+    def belt_runs(self, at_ns: int) -> bool:
+        """Whether the belt's drive ran at a time, as far back as its last stop."""
+        return not self._header["stood_from_ns"][0] <= at_ns < self._header["stood_until_ns"][0]
 
     # -- pictures ----------------------------------------------------------------------------------
 

@@ -35,6 +35,9 @@ HEADER: Final = np.dtype(
         ("n_images", np.uint32),  # image slots, the background not counted
         ("creator_pid", np.uint32),
         ("belt_on", np.uint32),  # creator: 1 once the belt may bring cups
+        ("stop_asked_ns", np.int64),  # creator: stand for so long; the conveyor takes it back to 0
+        ("stood_from_ns", np.int64),  # conveyor: when the belt last stopped
+        ("stood_until_ns", np.int64),  # conveyor: and ran again
         ("belt_px_per_s", np.float64),  # how fast a cup crosses the picture, towards larger x
         ("parts_published", np.uint64),  # conveyor: number of the newest part
         ("slot_uses", np.uint32, (N_IMAGES,)),  # conveyor: how often each image slot was taken

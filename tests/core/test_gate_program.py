@@ -2,15 +2,9 @@
 
 import random
 
-from inspector.core.gate_program import (
-    GateAction,
-    GateProgram,
-    GateReason,
-    GateStatus,
-    LineInput,
-    LineResult,
-    Parameters,
-)
+from inspector.core.belt import BeltLimits
+from inspector.core.gate_codes import GateAction, GateReason, GateStatus
+from inspector.core.gate_program import GateProgram, LineInput, LineResult, Parameters
 
 SESSION = 7
 TRAVEL = 400
@@ -22,7 +16,9 @@ class Bench:
     """The program on a bench: scans up to a time, with a line beside it."""
 
     def __init__(self, *, photo_eye: bool = True) -> None:
-        parameters = Parameters(photo_eye=photo_eye, travel_ns=TRAVEL * 1_000_000)
+        parameters = Parameters(
+            photo_eye=photo_eye, travel=TRAVEL * 1_000_000, belt=BeltLimits(settle_ns=0)
+        )
         self.program = GateProgram(SESSION, parameters)
         self.now = 0
         self.beat = 0
@@ -39,14 +35,16 @@ class Bench:
             self.now += 5
             self.beat += self.alive
             self.program.write(
-                LineInput(self.beat, self.state, self.session, 0, tuple(self.results.values()))
+                LineInput(
+                    self.beat, self.state, self.session, SESSION, 0, tuple(self.results.values())
+                )
             )
             self.program.scan(self.now * 1_000_000, edges if self.now == time else 0)
             if self.program.passing:
                 self.opened.append(self.now)
 
-    def tell(self, number: int, outcome: int = OK, age: int = 0) -> None:
-        self.results[number] = LineResult(number, outcome, 1, age)
+    def tell(self, number: int, outcome: int = OK, at: int = 0) -> None:
+        self.results[number] = LineResult(number, outcome, 1, at * 1_000_000)
 
     @property
     def done(self) -> list[tuple[int, GateAction, GateReason]]:
@@ -180,7 +178,7 @@ def test_a_heartbeat_that_comes_back_after_the_decision_comes_too_late() -> None
 
 def test_a_heartbeat_register_that_was_never_seen_to_move_is_no_heartbeat() -> None:
     program = GateProgram(SESSION, Parameters())
-    program.write(LineInput(1234, RUNNING, SESSION, 0, ()))
+    program.write(LineInput(1234, RUNNING, SESSION, SESSION, 0, ()))
     program.scan(5_000_000)
     assert GateStatus.LINE_ALIVE not in program.status
 
@@ -214,45 +212,57 @@ def test_gate_results_not_read_are_flagged() -> None:
         bench.until(100 * number, edges=1)
     bench.until(2000)
     assert [row[0] for row in bench.done] == list(range(3, 11))
-    bench.program.write(LineInput(1, RUNNING, SESSION, 1, ()))
+    bench.program.write(LineInput(1, RUNNING, SESSION, SESSION, 1, ()))
     bench.program.scan(2_005_000_000)
     assert GateStatus.OVERRUN in bench.program.status
 
 
-def test_in_free_run_a_part_is_where_its_results_age_says() -> None:
+def test_in_free_run_a_part_is_where_its_results_time_says() -> None:
     bench = Bench(photo_eye=False)
-    bench.tell(1, age=100)
-    bench.until(55)
+    bench.until(150)
+    bench.tell(1, at=55)
+    bench.until(155)
     bench.results.clear()
     bench.until(1000)
     assert bench.done == [(1, GateAction.PASSED, GateReason.OK)]
-    # Seen at 55 ms, 100 ms old: at the gate at 355 ms.
-    assert (bench.opened[0], bench.opened[-1]) == (325, 385)
+    # At the camera at 55 ms, at the gate at 455 ms, whenever the result came.
+    assert (bench.opened[0], bench.opened[-1]) == (425, 485)
     assert bench.program.part_count == 0
 
 
 def test_in_free_run_a_result_for_a_part_that_is_past_the_gate_opens_nothing() -> None:
     bench = Bench(photo_eye=False)
-    bench.tell(1, age=500)
+    bench.until(600)
+    bench.tell(1, at=100)
     bench.until(1000)
     assert bench.opened == []
     assert bench.done == [(1, GateAction.DIVERTED_BY_DEFAULT, GateReason.LATE_RESULT)]
 
 
+def test_in_free_run_a_result_in_another_lifes_time_places_nothing() -> None:
+    bench = Bench(photo_eye=False)
+    bench.until(100)
+    result = LineResult(1, OK, 1, 100_000_000)
+    for beat in range(20):
+        bench.program.write(LineInput(beat, RUNNING, 99, SESSION - 1, 0, (result,)))
+        bench.program.scan((105 + 5 * beat) * 1_000_000)
+    assert bench.program.parts == {}
+
+
 def test_in_free_run_a_line_started_anew_numbers_anew() -> None:
     bench = Bench(photo_eye=False)
-    bench.tell(30, age=100)
+    bench.tell(30, at=50)
     bench.until(1000)
     bench.results.clear()
     bench.session += 1
-    bench.tell(1, age=100)
+    bench.tell(1, at=1000)
     bench.until(2000)
     assert bench.done == [(1, GateAction.PASSED, GateReason.OK)]
 
 
 def test_in_free_run_a_line_started_anew_opens_for_nothing_its_former_life_saw() -> None:
     bench = Bench(photo_eye=False)
-    bench.tell(30, age=100)
+    bench.tell(30, at=50)
     bench.until(100)
     bench.results.clear()
     bench.session += 1
@@ -268,7 +278,7 @@ def test_the_gate_opens_only_around_parts_with_their_own_fresh_ok() -> None:
 
 def run_at_random(dice: random.Random) -> int:
     """Some seconds at the gate; returns in how many scans it was open."""
-    program = GateProgram(SESSION, Parameters(travel_ns=TRAVEL * 1_000_000))
+    program = GateProgram(SESSION, Parameters(travel=TRAVEL * 1_000_000))
     counted: dict[int, int] = {}
     told: dict[int, list[tuple[int, int]]] = {}
     beat, beat_at, count, opened = 0, None, 0, 0
@@ -283,7 +293,7 @@ def run_at_random(dice: random.Random) -> int:
             number = dice.randint(max(count - 4, 1), max(count, 1) + (dice.random() < 0.1))
             outcome = dice.choice([OK] * 9 + [NOK])
             program.write(
-                LineInput(beat, RUNNING, session, 0, (LineResult(number, outcome, 1, 0),))
+                LineInput(beat, RUNNING, session, SESSION, 0, (LineResult(number, outcome, 1),))
             )
             if session == SESSION:
                 told.setdefault(number, []).append((now, outcome))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 import pytest
 
 from inspector.config import ModbusGateSettings
-from inspector.core.gate_program import GateAction, GateReason, GateStatus
+from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.gate import (
@@ -148,6 +148,7 @@ def test_a_command_overwritten_before_the_plc_took_it_is_counted(peer: Peer, gat
 
 
 def test_commands_of_a_failed_exchange_go_out_with_the_next(peer: Peer, gate: Gate) -> None:
+    gate.exchange(IDLE)
     peer.answer = lambda _: None
     with pytest.raises(GateLinkError):
         gate.exchange(telling(ok(1)))
@@ -156,18 +157,21 @@ def test_commands_of_a_failed_exchange_go_out_with_the_next(peer: Peer, gate: Ga
     assert [r.number for r in peer.written[-1].results] == [1]
 
 
-def test_results_carry_session_outcome_reason_and_age(peer: Peer) -> None:
+def test_results_carry_session_outcome_reason_and_the_plcs_own_time(peer: Peer) -> None:
     gate = ModbusGate(
         ModbusGateSettings(port=peer.port, base_register=BASE), "lane-1", clock=lambda: 500_000_000
     )
     reject = Command(PartId("lane-1", 7, 2), Outcome.REJECT, Reason.TOO_CLOSE, 100_000_000)
+    # Its clock stands at 5000 ms. Before it was read for the first time, nothing can be told in it.
     gate.exchange(telling(ok(1, at_ns=200_000_000), reject))
+    gate.exchange(IDLE)
     gate.close()
-    (block,) = peer.written
+    before, block = peer.written
+    assert before.results == ()
     assert block.session == 7
-    assert [(r.number, r.outcome, r.reason, r.age_ms) for r in block.results] == [
-        (1, ResultCode.OK, Reason.CLEAN, 300),
-        (2, ResultCode.NOK, Reason.TOO_CLOSE, 400),
+    assert [(r.number, r.outcome, r.reason, r.clock_ms) for r in block.results] == [
+        (1, ResultCode.OK, Reason.CLEAN, 4700),
+        (2, ResultCode.NOK, Reason.TOO_CLOSE, 4600),
     ]
 
 

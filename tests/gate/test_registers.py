@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.core.gate_program import GateAction, GateReason, GateStatus
+from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 from inspector.core.verdict import Reason
 from inspector.gate import registers
 from inspector.gate.registers import (
@@ -47,7 +47,7 @@ def plc_blocks(draw: st.DrawFn) -> PlcBlock:
     )
     return PlcBlock(
         sequence=draw(U16),
-        status=GateStatus(draw(st.integers(0, 15))),
+        status=GateStatus(draw(st.integers(0, 63))),
         heartbeat_seen=draw(U16),
         session=draw(U32),
         part_count=count,
@@ -71,9 +71,10 @@ def line_blocks(draw: st.DrawFn) -> LineBlock:
         heartbeat=draw(U16),
         state=draw(st.sampled_from(LineState)),
         session=draw(U32),
+        plc_session=draw(U32),
         gate_read=draw(U32),
         results=tuple(
-            Result(n, draw(st.sampled_from(ResultCode)), draw(st.sampled_from(Reason)), draw(U16))
+            Result(n, draw(st.sampled_from(ResultCode)), draw(st.sampled_from(Reason)), draw(U32))
             for n in sorted(numbers)
             if n > max(numbers) - DEPTH
         ),
@@ -125,7 +126,7 @@ def test_a_block_that_changed_while_it_was_read_is_torn() -> None:
 
 
 def test_another_devices_registers_are_not_ours() -> None:
-    with pytest.raises(WrongMapError, match="0x0000 instead of 0x4901"):
+    with pytest.raises(WrongMapError, match="0x0000 instead of 0x4902"):
         decode_plc([0] * PLC_TO_LINE_SIZE)
 
 
@@ -133,12 +134,6 @@ def test_a_photo_eye_event_that_is_missing_from_the_buffer_is_an_error() -> None
     events = tuple(PhotoEyeEvent(n, n) for n in (1, 3))
     with pytest.raises(BlockError, match="part_count"):
         decode_plc(encode_plc(PlcBlock(5, GateStatus.READY, 0, 1, 3, 0, 0, 0, events)))
-
-
-def test_an_age_beyond_the_register_is_the_oldest_it_can_say() -> None:
-    result = Result(1, ResultCode.OK, Reason.CLEAN, 70_000)
-    block = LineBlock(1, 1, LineState.RUNNING, 1, 0, (result,))
-    assert decode_line(encode_line(block)).results[0].age_ms == 0xFFFF
 
 
 def test_a_u32_has_its_high_word_first() -> None:

@@ -42,7 +42,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
 
 def reading(number: int, now_ns: int) -> GateAnswered:
     eyes = tuple(PhotoEye(n, n * 300 * MS) for n in range(1, number + 1))
-    told = Incoming(7, number, eyes, now_ns - MS, 0, True, True, (), 0, 0, MS)
+    told = Incoming(7, number, eyes, now_ns - MS, 0, True, True, False, False, (), 0, 0, MS)
     return GateAnswered("lane-1", told)
 
 

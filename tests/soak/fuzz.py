@@ -19,7 +19,8 @@ import numpy as np
 from inspector.config import load_line
 from inspector.core.errors import InspectorError
 from inspector.core.frame import FrameInfo
-from inspector.core.gate_program import GateProgram, GateStatus, LineInput, LineResult, Parameters
+from inspector.core.gate_codes import GateStatus
+from inspector.core.gate_program import GateProgram, LineInput, LineResult, Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
 from inspector.gate.registers import (
@@ -61,7 +62,7 @@ def plc_block(dice: Dice) -> Taken:
 def line_block(dice: Dice) -> Taken:
     """What the line's registers hold when somebody else writes them."""
     part = Result(3, ResultCode.NOK, Reason.DEFECT, 20)
-    words = encode_line(LineBlock(5, 1, LineState.RUNNING, 9, 0, (part,)))
+    words = encode_line(LineBlock(5, 1, LineState.RUNNING, 9, 9, 0, (part,)))
     if dice.random() < 0.3:
         words = [dice.getrandbits(16) for _ in range(LINE_TO_PLC_SIZE)]
     _turn_over(words, dice)
@@ -79,7 +80,7 @@ def plc_program(dice: Dice) -> Taken:
             for _ in range(dice.randrange(9))
         )
         session = dice.choice([0, 6, 8, dice.getrandbits(32)])
-        program.write(LineInput(dice.getrandbits(16), dice.getrandbits(2), session, 0, results))
+        program.write(LineInput(dice.getrandbits(16), dice.getrandbits(2), session, 7, 0, results))
         program.scan(now_ns, dice.randrange(3))
         assert session == 7 or not program.passing, "the gate opened for another count"
     return True

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar
 
+from inspector.core.belt import BeltLimits
 from inspector.core.frame import FrameInfo
 from inspector.core.gate_program import (
     OK,
@@ -48,8 +49,16 @@ TIMING = Timing.from_ms(
     frame_timeout_ms=200,
     eye_error_ms=23,
 )
-PARAMETERS = Parameters(
-    travel_ns=700 * MS, reach_ns=30 * MS, margin_ns=20 * MS, heartbeat_ns=300 * MS
+TIMED = Parameters(travel=700 * MS, reach=30 * MS, margin=20 * MS, heartbeat_ns=300 * MS)
+COUNT_NS = MS // 10
+"""Of running, for one count of the encoder."""
+ENCODER = Parameters(
+    travel=TIMED.travel // COUNT_NS,
+    reach=TIMED.reach // COUNT_NS,
+    margin=TIMED.margin // COUNT_NS,
+    unsure=TIMED.unsure // COUNT_NS,
+    heartbeat_ns=300 * MS,
+    belt=BeltLimits(encoder=True, stand_ns=1_500 * MS),
 )
 QUEUE = 4
 IN_PICTURE_NS = 60 * MS
@@ -78,7 +87,7 @@ class Weather:
         astray: parts after which a pass is told of a part and frame that do not belong together.
         killed: inspection killed.
         plc: the PLC starts anew.
-        stopped: the belt stops for a while.
+        stopped: the belt stops for a while. It is timed in every other episode, else it has an encoder.
     """
 
     close: float
@@ -93,7 +102,7 @@ class Weather:
     stopped: float
 
 
-CALM = Weather(0, 0.1, 0, 0, 0, 0, 0, 0, 0, 0.002)
+CALM = Weather(0, 0.1, 0, 0, 0, 0, 0, 0, 0, 0)
 ROUGH = Weather(0.02, 0.2, 0.01, 0.002, 0.01, 0.02, 0.02, 0.001, 0.0005, 0.005)
 WILD = Weather(0.1, 0.4, 0.06, 0.02, 0.08, 0.1, 0.2, 0.01, 0.004, 0.02)
 CROWDED = Weather(0.5, 0.1, 0.01, 0.002, 0.01, 0.02, 0.02, 0.01, 0.15, 0.02)
@@ -115,6 +124,7 @@ class _Kind(IntEnum):
     START = 10
     PLC_DOWN = 11
     PLC_UP = 12
+    STOP = 13
 
 
 @dataclass(slots=True)
@@ -157,10 +167,13 @@ class Plant:
         self._now = 0
         self._cups = self._drawn(parts)
         self._nearest = 0
-        self.witness = Witness(self._cups, TIMING, PARAMETERS)
+        self._parameters = ENCODER if self._happens(0.5) else TIMED
+        self._stands_until = 0
+        self._stood_ns = self._drive_off_until = 0
+        self.witness = Witness(self._cups, TIMING)
         self.tally: Counter[str] = Counter()
         self._session = 1
-        self._program: GateProgram | None = program(self._session, PARAMETERS)
+        self._program: GateProgram | None = program(self._session, self._parameters)
         self._edges = 0
         self._counting: list[Cup] = []
         self._line: _Line | None = None
@@ -179,12 +192,11 @@ class Plant:
         """
         for cup in self._cups:
             self._plan(cup.eye_ns, _Kind.EDGE, cup)
-        end = self._cups[-1].eye_ns + 4_000 * MS
         self._plan(0, _Kind.SCAN)
         self._plan(0, _Kind.START)
         while self._agenda:
             self._now, _, kind, what = heapq.heappop(self._agenda)
-            if self._now > end:
+            if self._now > self._cups[-1].eye_ns + 4_000 * MS:
                 break
             self._deeds[kind](self, what)
         if self._line is not None:
@@ -205,17 +217,20 @@ class Plant:
         for name in range(1, parts + 1):
             if self._happens(self._weather.close):
                 at_ns += int(dice.uniform(10, 120) * MS)
-            elif self._happens(self._weather.stopped):
-                at_ns += int(dice.uniform(400, 2_500) * MS)
             else:
                 at_ns += int(dice.uniform(144, 200) * MS)
-            cups.append(Cup(name, at_ns, self._happens(self._weather.defective)))
+            defective = self._happens(self._weather.defective)
+            cups.append(Cup(name, at_ns, at_ns + TIMED.travel, defective))
         return cups
 
     # -- photo-eye, camera, PLC --------------------------------------------------------------------
 
     def _edge(self, what: object) -> None:
         assert isinstance(what, Cup)
+        if what.eye_ns > self._now:
+            # The belt stood meanwhile.
+            self._plan(what.eye_ns, _Kind.EDGE, what)
+            return
         weather, dice = self._weather, self._dice
         if self._program is not None:
             self._edges += 1
@@ -232,6 +247,27 @@ class Plant:
             self._plan(self._now + int(dice.uniform(0, 600) * MS), _Kind.KILL)
         if self._happens(weather.plc):
             self._plan(self._now + int(dice.uniform(0, 600) * MS), _Kind.PLC_DOWN)
+        if self._happens(weather.stopped):
+            self._plan(self._now + int(dice.uniform(0, 600) * MS), _Kind.STOP)
+
+    def _stop(self, _what: object) -> None:
+        """The belt stands: whatever has not come to photo-eye or gate yet comes later."""
+        if self._now < self._stands_until:
+            return
+        self.tally["belt stops"] += 1
+        for_ns = int(self._dice.uniform(100, 2_500) * MS)
+        self._stands_until = self._now + for_ns
+        # It coasts, and it takes its time to start: the drive's contact knows only about when.
+        self._drive_off_until = self._stands_until + int(self._dice.uniform(-99, 200) * MS)
+        self._stood_ns += for_ns
+        for cup in self._cups[self.witness.next_at_gate :]:
+            cup.gate_ns += for_ns
+            if cup.eye_ns > self._now:
+                cup.eye_ns += for_ns
+
+    def _run_ns(self) -> int:
+        """For how long the belt has run."""
+        return self._now - self._stood_ns + max(0, self._stands_until - self._now)
 
     def _expose(self, at_ns: int) -> None:
         """The camera takes a frame; ids are counted in the order of the triggers."""
@@ -259,7 +295,8 @@ class Plant:
         self.witness.gate(self._now, open_=program is not None and program.passing)
         if program is not None:
             before = program.part_count
-            program.scan(self._now, self._edges)
+            runs = self._now >= self._drive_off_until
+            program.scan(self._now, self._edges, counts=self._run_ns() // COUNT_NS, runs=runs)
             for number, cup in enumerate(self._counting, before + 1):
                 self.witness.counted(PartId(LANE, program.session, number), cup, self._now)
             self._counting.clear()
@@ -276,7 +313,11 @@ class Plant:
 
     def _plc_up(self, _what: object) -> None:
         self._session += 1
-        self._program = self._make_program(self._session, PARAMETERS)
+        self._program = self._make_program(self._session, self._parameters)
+        # It takes what is written before it answers: old results meet a count that the line has not heard of.
+        if self._happens(0.5):
+            lasts = int(self._dice.uniform(200, 1_500) * MS)
+            self._outage_until = max(self._outage_until, self._now + lasts)
         # What fails to start once often fails again: old results meet a count that is young, too.
         if self._happens(0.3):
             self._plan(self._now + int(self._dice.uniform(300, 2_500) * MS), _Kind.PLC_DOWN)
@@ -312,7 +353,7 @@ class Plant:
         if self._happens(self._weather.link):
             lasts = self._dice.uniform(200, 1_500) * MS if self._happens(0.2) else 0
             self._outage_until = max(self._outage_until, self._now + 1 + int(lasts))
-        block = LineInput(line.heartbeat, RUNNING, line.command_session, 0, tuple(line.commands))
+        block = LineInput(line.heartbeat, RUNNING, line.command_session, 0, 0, tuple(line.commands))
         fails = self._now < self._outage_until
         there_ns = self._now + int(self._dice.uniform(1, 8) * MS)
         # An exchange that fails may have failed on its way back: then the PLC has what was written.
@@ -449,7 +490,7 @@ class Plant:
         while line.commands and line.commands[0].number <= part.number - DEPTH:
             line.commands.popleft()
         outcome = OK if closed.verdict.outcome is Outcome.PASS else NOK
-        line.commands.append(LineResult(part.number, outcome, 1, 0))
+        line.commands.append(LineResult(part.number, outcome, 1))
         if not line.exchanging:
             self._plan(self._now, _Kind.EXCHANGE, line)
 
@@ -467,4 +508,5 @@ class Plant:
         _Kind.START: _start,
         _Kind.PLC_DOWN: _plc_down,
         _Kind.PLC_UP: _plc_up,
+        _Kind.STOP: _stop,
     }

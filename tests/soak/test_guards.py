@@ -101,19 +101,25 @@ PLC_GUARDS: dict[str, Replacements] = {
     "only an OK opens": (("if part.result.outcome != OK:", "if False:"),),
     "no result, no pass": (
         (
-            "if part.result is None or part.received_ns is None:",
-            "if part.result is None:\n            return GateReason.OK\n        if part.received_ns is None:",
+            "if part.result is None or part.received_at is None:",
+            "if part.result is None:\n            return GateReason.OK\n        if part.received_at is None:",
         ),
     ),
     "the gate is shut between parts": (
         (
-            "self.passing = all_ok and self.line_alive",
-            "self.passing = (all_ok or not near) and self.line_alive",
+            "self.passing = all_ok and self.line_alive and",
+            "self.passing = (all_ok or not near) and self.line_alive and",
+        ),
+    ),
+    "what a timed belt carried when it stood is lost": (
+        (
+            "if doubt := self.belt.move(now_ns, counts, runs=runs):",
+            "doubt = self.belt.move(now_ns, counts, runs=runs)\n        if False:",
         ),
     ),
     "a result of another count is not fresh, whether by its count or by its time": (
         (
-            "if self.parameters.photo_eye and line.session != self.session:",
+            "if ours != self.session:",
             "if False:",
         ),
         ("if part.premature:", "if False:"),

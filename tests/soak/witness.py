@@ -6,7 +6,6 @@ It sees cups, commands and the diverter, and knows nothing of how tracker and PL
 from collections import Counter
 from dataclasses import dataclass
 
-from inspector.core.gate_program import Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
 from inspector.tracking import Closed, FrameKey, Inspect, Timing, Unaccounted
@@ -19,18 +18,20 @@ class ClaimBrokenError(AssertionError):
     """What must never happen did."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cup:
     """A cup on the belt.
 
     Attributes:
         name: 1 for the first.
         eye_ns: when it breaks the photo-eye's beam, below the camera.
+        gate_ns: when it is at the diverter.
         defective: it must not pass.
     """
 
     name: int
     eye_ns: int
+    gate_ns: int
     defective: bool
 
 
@@ -40,12 +41,11 @@ class Witness:
     Args:
         cups: all of them, in order.
         timing: the line's.
-        parameters: the PLC's.
     """
 
-    def __init__(self, cups: list[Cup], timing: Timing, parameters: Parameters) -> None:
-        self._cups, self._timing, self._parameters = cups, timing, parameters
-        self._next_at_gate = 0
+    def __init__(self, cups: list[Cup], timing: Timing) -> None:
+        self._cups, self._timing = cups, timing
+        self.next_at_gate = 0
         self._part_of: dict[int, PartId] = {}
         self._eye_ns: dict[PartId, int] = {}
         self._told_ns: dict[PartId, int] = {}
@@ -116,13 +116,11 @@ class Witness:
 
     def gate(self, now_ns: int, *, open_: bool) -> None:
         """The diverter has stood like this until now, since the last call."""
-        travel_ns = self._parameters.travel_ns
         while (
-            self._next_at_gate < len(self._cups)
-            and self._cups[self._next_at_gate].eye_ns + travel_ns <= now_ns
+            self.next_at_gate < len(self._cups) and self._cups[self.next_at_gate].gate_ns <= now_ns
         ):
-            cup = self._cups[self._next_at_gate]
-            self._next_at_gate += 1
+            cup = self._cups[self.next_at_gate]
+            self.next_at_gate += 1
             if open_:
                 self._check_let_through(cup)
             self.tally["let through" if open_ else "diverted"] += 1
