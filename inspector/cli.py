@@ -102,6 +102,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="same seed, same cups")] = 1,
     defect_rate: Annotated[float, typer.Option(min=0, max=1, help="share of bad cups")] = 0.2,
     trigger: Annotated[Trigger, typer.Option(help="what makes the camera expose")] = "hardware",
+    encoder: Annotated[bool, typer.Option(help="the gate follows the belt by its encoder")] = False,
     faults: Annotated[
         str, typer.Option(help="a fault scenario; a wrong name lists them all")
     ] = "none",
@@ -120,6 +121,7 @@ def demo(
             seed=seed,
             defect_rate=defect_rate,
             trigger=trigger,
+            encoder=encoder,
             faults=faults,
             directory=directory,
         )

@@ -4,6 +4,8 @@ import contextlib
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -24,7 +26,9 @@ class Scene:
         line_pid: of the line's supervisor.
         recipe: folder of the recipe that runs, a copy.
         records: folder of ledger and pictures.
+        plc_pid: of the PLC.
         ledger_lock: holds the ledger while a fault locks it.
+        hogs: programs that take the processor's time.
     """
 
     rig: Rig
@@ -32,7 +36,9 @@ class Scene:
     line_pid: int
     recipe: Path
     records: Path
+    plc_pid: int
     ledger_lock: sqlite3.Connection | None = field(default=None)
+    hogs: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def kill(self, module: str) -> None:
         """``kill -9`` of the line's process that runs this module."""
@@ -43,6 +49,9 @@ class Scene:
                     os.kill(pid, signal.SIGKILL)
 
 
+DISK_FULL = "disk-full"
+"""The scenario whose records lie on a small disk."""
+FILLER = "somebody-elses.bin"
 Deed = Callable[[Scene], None]
 
 
@@ -78,6 +87,32 @@ def _unlock_ledger(scene: Scene) -> None:
         scene.ledger_lock.rollback()
         scene.ledger_lock.close()
         scene.ledger_lock = None
+
+
+def _overload(scene: Scene) -> None:
+    """Three programs a core, as important as the line: it gets about a quarter of its time."""
+    for _ in range(3 * (os.cpu_count() or 1)):
+        scene.hogs.append(subprocess.Popen([sys.executable, "-c", "while True: pass"]))
+
+
+def _end_overload(scene: Scene) -> None:
+    for hog in scene.hogs:
+        hog.kill()
+        hog.wait()
+    scene.hogs.clear()
+
+
+def _fill_disk(scene: Scene) -> None:
+    with contextlib.suppress(OSError), (scene.records / FILLER).open("wb", buffering=0) as filler:
+        while True:
+            filler.write(bytes(65_536))
+
+
+def _wrap_frame_ids(scene: Scene) -> None:
+    """Ids of 16 bits, near their end when the camera is back from being unplugged."""
+    scene.rig.wrap_frame_ids()
+    scene.rig.start_frame_ids_at(65_530)
+    scene.rig.unplug()
 
 
 def _turn_recipe_over(scene: Scene) -> None:
@@ -123,6 +158,21 @@ SCENARIOS: dict[str, tuple[Fault, ...]] = {
         Fault(10.0, "ledger locked by another program", _lock_ledger),
         Fault(14.0, "ledger free again", _unlock_ledger, mends=True),
     ),
+    "belt-stop": (
+        Fault(10.0, "the belt stops", lambda scene: scene.rig.ask_belt_to_stop(3_000_000_000)),
+        Fault(13.2, "the belt runs again", lambda _: None, mends=True),
+    ),
+    "plc-clock": (
+        Fault(10.0, "the PLC's clock is set", lambda scene: os.kill(scene.plc_pid, signal.SIGUSR1)),
+    ),
+    "frame-ids": (
+        Fault(10.0, "camera unplugged, its frame ids near their end", _wrap_frame_ids),
+        Fault(11.0, "camera plugged in again", lambda scene: scene.rig.replug(), mends=True),
+    ),
+    "overload": (
+        Fault(10.0, "the computer is overloaded", _overload),
+        Fault(15.0, "the computer is free again", _end_overload, mends=True),
+    ),
     "recipe": (
         Fault(10.0, "recipe damaged, inspection starts anew", _turn_recipe_over),
         Fault(15.0, "recipe mended, inspection starts anew", _turn_recipe_over, mends=True),
@@ -141,6 +191,11 @@ def _all_in_turn() -> Iterator[Fault]:
 
 
 SCENARIOS["all"] = tuple(_all_in_turn())
+# It needs a disk of its own, so it stays out of the others' run.
+SCENARIOS[DISK_FULL] = (
+    Fault(10.0, "the disk of the records is full", _fill_disk),
+    Fault(16.0, "the disk has room again", lambda s: (s.records / FILLER).unlink(), mends=True),
+)
 
 
 def scenario(name: str) -> tuple[Fault, ...]:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,8 @@ from rich.live import Live
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
 from inspector.core.process import memory_directory
-from inspector.demo.faults import Fault, Scene, scenario
+from inspector.demo.faults import DISK_FULL, Fault, Scene, scenario
+from inspector.demo.small_disk import small_disk
 from inspector.demo.summary import ExposedFrame, Summary, summarise
 from inspector.demo.table import progress_table, summary_table
 from inspector.demo.traces import read_actions, read_rows, read_truth
@@ -53,6 +55,7 @@ class DemoOptions:
         seed: same seed, same cups.
         defect_rate: share of cups with a defect.
         trigger: hardware, software or free_run.
+        encoder: the gate follows the belt by an encoder, not by time.
         faults: name of a scenario in `inspector.demo.faults`.
         directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first.
     """
@@ -63,6 +66,7 @@ class DemoOptions:
     seed: int
     defect_rate: float
     trigger: Trigger
+    encoder: bool
     faults: str
     directory: Path
 
@@ -84,7 +88,9 @@ def run_demo(options: DemoOptions) -> int:
         producer = producer_path()
         recipe = load_recipe(RECIPE, MODELS)
         teacher_path(recipe.teacher, MODELS, recipe.manifest.teacher.sha256)
+    records = directory / "records"
     with (
+        small_disk(records) if options.faults == DISK_FULL else nullcontext(),
         create_rig(belt_px_per_s=BELT_PX_PER_S) as rig,
         tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as run_directory,
     ):
@@ -137,6 +143,7 @@ class _Plant:
         mode = "free_run" if self._options.trigger == "free_run" else "photo_eye"
         wiring = ["--rig", str(self._rig.path)]
         command = ["-m", "inspector.twin.plc", *wiring, "--port", "0", "--mode", mode]
+        command += ["--encoder"] if self._options.encoder else []
         log = str(self._directory / "plc.jsonl")
         plc = self._spawn("plc", [*command, "--travel-ms", str(TRAVEL_MS), "--log", log])
         return _announced_port(plc)
@@ -151,6 +158,7 @@ class _Plant:
         if options.parts is not None:
             conveyor += ["--parts", str(options.parts)]
         self._spawn("conveyor", conveyor)
+        records = directory / "records"
         page, metrics = _free_port(8080), _free_port(9108)
         shutil.copytree(RECIPE, self._recipe)
         configuration = directory / "line.yaml"
@@ -162,7 +170,8 @@ class _Plant:
         console.print(f"operators' page  http://127.0.0.1:{page}/")
         console.print(f"metrics          http://127.0.0.1:{metrics}/metrics")
         console.print(f"ledger and logs  {directory}")
-        return Scene(self._rig, wire, supervisor.pid, self._recipe, directory / "records")
+        plc = self._children["plc"].pid
+        return Scene(self._rig, wire, supervisor.pid, self._recipe, records, plc)
 
     @property
     def _recipe(self) -> Path:

@@ -10,6 +10,7 @@ import structlog
 from inspector.camera.channel import CameraHealth, CameraState
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
+from inspector.gate import GateAction, Incoming
 from inspector.inspection.events import Examined
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
@@ -64,6 +65,8 @@ class Bookkeeping:
         self._fault = ""
         self._reject_alarms: frozenset[RejectAlarm] = frozenset()
         self._stopped_by_alarm = False
+        self._gate_conditions: dict[str, bool] = {}
+        self._passed_wrongly = 0
         if recipe_fault:
             self.event("recipe_unusable", {"reason": recipe_fault})
             self._log.error("recipe_unusable", reason=recipe_fault)
@@ -151,6 +154,35 @@ class Bookkeeping:
         self._plc = PlcStatus(up=up, reason=reason)
         metrics.LINK_UP.labels(self._lane, "plc").set(up)
 
+    def gate(self, reading: Incoming, commanded: Mapping[int, Outcome]) -> None:
+        """What the gate says it did, beside what it was told; and the state of belt and diverter.
+
+        Args:
+            reading: of one exchange.
+            commanded: outcomes of the parts of its count that have their command, as far back as parts can
+                be on their way.
+        """
+        for result in reading.gate_results:
+            action, reason = result.action.name.lower(), result.reason.name.lower()
+            metrics.GATE_ACTIONS.labels(self._lane, action, reason).inc()
+            told = commanded.get(result.number)
+            # What was commanded before this process began is not known to it.
+            ours = bool(commanded) and result.number >= min(commanded)
+            if ours and result.action is GateAction.PASSED and told is not Outcome.PASS:
+                metrics.PASSED_WRONGLY.labels(self._lane).inc()
+                self._passed_wrongly += 1
+                commanded_as = str(told or "nothing")
+                self.event("passed_wrongly", {"number": result.number, "commanded": commanded_as})
+                self._log.critical("passed_wrongly", number=result.number, commanded=commanded_as)
+        now = {"belt_stands": reading.belt_stands, "reject_unconfirmed": reading.unconfirmed}
+        for condition, holds in now.items():
+            if holds != self._gate_conditions.get(condition, False):
+                self.event(condition if holds else f"{condition}_over", {})
+                write = self._log.warning if holds else self._log.info
+                write("gate_condition", condition=condition, holds=holds)
+            metrics.GATE_CONDITION.labels(self._lane, condition).set(holds)
+        self._gate_conditions = now
+
     def _set_camera(self, camera: CameraStatus) -> None:
         if camera.state != self._camera.state:
             self.event(f"camera_{camera.state}", {"reason": camera.reason})
@@ -195,6 +227,27 @@ class Bookkeeping:
         if fault:
             what, _, remedy = fault.partition("; ")
             alarms.append(Alarm(text=f"Cups cannot be compared: {what}", remedy=remedy))
+        if self._passed_wrongly:
+            alarms.append(
+                Alarm(
+                    text=f"The gate let parts pass that it was not told to: {self._passed_wrongly}",
+                    remedy="stop the belt and see the PLC's program; a restart of the line clears this",
+                )
+            )
+        if self._gate_conditions.get("reject_unconfirmed"):
+            alarms.append(
+                Alarm(
+                    text="A rejected cup was not seen in the reject chute; nothing passes",
+                    remedy="see to diverter, air and chute, then press reset at the PLC",
+                )
+            )
+        if self._gate_conditions.get("belt_stands"):
+            alarms.append(
+                Alarm(
+                    text="The belt stands, starts or runs back: cups on it may not pass",
+                    remedy="it ends by itself when the belt runs; else see the belt's drive and encoder",
+                )
+            )
         if self._journal.waiting:
             alarms.append(
                 Alarm(

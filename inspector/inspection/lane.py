@@ -10,6 +10,7 @@ from inspector.camera.channel import CameraHealth, CameraState
 from inspector.camera.client import Acquisition
 from inspector.config import LaneSettings
 from inspector.core.frame import FrameInfo
+from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, rejected
 from inspector.gate import Incoming, LineState
 from inspector.inspection.bookkeeping import Bookkeeping
@@ -46,6 +47,8 @@ QUEUE_LIMIT = 8
 _FROZEN_AFTER = 5
 """So many parts in a row without a frame while the camera says it is well: it is opened anew."""
 _FRAMES_REMEMBERED = 32
+_ON_THEIR_WAY = 256
+"""More parts than are between photo-eye and gate, and then between two exchanges."""
 
 
 class Lane:
@@ -94,6 +97,7 @@ class Lane:
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
         self._without_frame = 0
+        self._outcomes: OrderedDict[PartId, Outcome] = OrderedDict()
         # Free run: no photo-eye counts, so this line does, beginning anew with every start.
         self._free_run = settings.camera.trigger == "free_run"
         self._crossing: Crossing | None = None
@@ -116,6 +120,7 @@ class Lane:
                 self._camera(event)
             case GateAnswered(reading=reading):
                 self.books.plc(up=True, reason="")
+                self.books.gate(reading, self._commanded(reading.session))
                 self._plc(reading, now_ns)
             case GateFailed(reason=reason):
                 self.books.plc(up=False, reason=reason)
@@ -139,6 +144,11 @@ class Lane:
     def stop(self, now_ns: int) -> None:
         """Reject and record whatever is open."""
         self._do(self._tracker.stop(now_ns), now_ns)
+
+    def _commanded(self, session: int) -> dict[int, Outcome]:
+        """Outcomes of the parts of a count that were commanded lately; in free run the count is ours."""
+        ours = self._session if self._free_run else session
+        return {p.number: outcome for p, outcome in self._outcomes.items() if p.session == ours}
 
     # -- photo-eye and frames ----------------------------------------------------------------------
 
@@ -223,6 +233,9 @@ class Lane:
                 case Inspect():
                     self._inspect(effect, now_ns)
                 case Closed():
+                    self._outcomes[effect.part] = effect.verdict.outcome
+                    while len(self._outcomes) > _ON_THEIR_WAY:
+                        self._outcomes.popitem(last=False)
                     self.gate.command(effect, now_ns)
                     self.books.closed(effect)
                     self._watch_rejects(effect)

@@ -51,6 +51,22 @@ REJECT_ALARM = Gauge(
     ["lane", "alarm"],
     multiprocess_mode="mostrecent",
 )
+GATE_ACTIONS = Counter(
+    "inspector_gate_actions_total",
+    "What the gate did with parts (passed, diverted, diverted_by_default), and its own reason",
+    ["lane", "action", "reason"],
+)
+PASSED_WRONGLY = Counter(
+    "inspector_parts_passed_wrongly_total",
+    "Parts that the gate says it let pass though no pass was commanded: must stay 0",
+    ["lane"],
+)
+GATE_CONDITION = Gauge(
+    "inspector_gate_condition_raised",
+    "1 while the gate says so (belt_stands, reject_unconfirmed)",
+    ["lane", "condition"],
+    multiprocess_mode="mostrecent",
+)
 RESTARTS = Counter("inspector_process_restarts_total", "Processes started anew", ["process"])
 CAMERA_TEMPERATURE = Gauge(
     "inspector_camera_temperature_celsius",

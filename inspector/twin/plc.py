@@ -53,6 +53,8 @@ SCAN_NS = 5_000_000
 COUNTS_A_SCAN = 50
 """Of the encoder, while the belt runs."""
 BLOCK_STRIDE = 100
+SET_BACK_MS = 250
+"""SIGUSR1 sets the clock back by so much: about the time from one part to the next is the worst."""
 _READ_INPUT = 4
 _WRAP = 1 << 32
 
@@ -159,6 +161,10 @@ class PlcLane:
                 ),
             )
         )
+
+    def set_clock(self, by_ms: int) -> None:
+        """Somebody sets the PLC's clock."""
+        self._clock_ms = (self._clock_ms + by_ms) % _WRAP
 
     def image(self) -> list[int]:
         """The input registers as the last scan left them."""
@@ -325,6 +331,12 @@ async def serve(
         )
         for rig in rigs
     ]
+
+    def set_clocks() -> None:
+        for lane in lanes:
+            lane.set_clock(-SET_BACK_MS)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, set_clocks)
     server = PlcServer(lanes, host, port)
     print(f"ready port={await server.listen()}", flush=True)
     while not stopping.is_set() and all(rig.running for rig in rigs):

@@ -1,7 +1,13 @@
+from typing import Any
+
+import pytest
+
 from inspector.core.frame import FrameInfo
+from inspector.core.gate_codes import GateAction, GateReason
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
-from inspector.inspection.bookkeeping import ledger_row
+from inspector.gate import GateResult, Incoming
+from inspector.inspection.bookkeeping import Bookkeeping, ledger_row
 from inspector.inspection.events import Examined
 from inspector.inspection.judge import Examination
 from inspector.tracking import Closed, FrameKey
@@ -9,6 +15,75 @@ from inspector.tracking import Closed, FrameKey
 MS = 1_000_000
 PART = PartId("lane-1", 1, 5)
 FRAME = FrameInfo("lane-1", 3, 9, 0, 2, 8, 8, "Mono8", 101 * MS, 147 * MS, complete=True)
+
+
+class Journal:
+    """Takes events, and writes them nowhere."""
+
+    waiting = 0
+
+    def __init__(self) -> None:
+        self.kinds: list[str] = []
+
+    def append(self, entry: Any) -> None:
+        self.kinds.append(entry.kind)
+
+
+@pytest.fixture
+def journal() -> Journal:
+    return Journal()
+
+
+@pytest.fixture
+def books(journal: Journal) -> Bookkeeping:
+    paper: Any = journal
+    pictures: Any = None
+    return Bookkeeping("lane-1", "type-01", "", paper, pictures)
+
+
+def reading(*passed: int, stands: bool = False, unconfirmed: bool = False) -> Incoming:
+    results = tuple(GateResult(n, GateAction.PASSED, GateReason.OK) for n in passed)
+    return Incoming(7, 9, (), 0, 0, True, True, stands, unconfirmed, results, 0, 0, MS)
+
+
+def alarms(books: Bookkeeping) -> list[str]:
+    return [alarm.text for alarm in books.status(0).alarms]
+
+
+def test_a_part_that_passed_on_its_command_is_no_news(books: Bookkeeping, journal: Journal) -> None:
+    books.gate(reading(4, 5), {4: Outcome.PASS, 5: Outcome.PASS})
+    assert (alarms(books), journal.kinds) == ([], [])
+
+
+@pytest.mark.parametrize("commanded", [{4: Outcome.PASS, 5: Outcome.REJECT}, {4: Outcome.PASS}])
+def test_a_part_that_passed_without_its_command_is_the_loudest_alarm(
+    books: Bookkeeping, journal: Journal, commanded: dict[int, Outcome]
+) -> None:
+    books.gate(reading(5), commanded)
+    assert journal.kinds == ["passed_wrongly"]
+    assert alarms(books) == ["The gate let parts pass that it was not told to: 1"]
+
+
+def test_what_a_former_life_of_the_line_commanded_is_not_held_against_the_gate(
+    books: Bookkeeping, journal: Journal
+) -> None:
+    books.gate(reading(3), {})
+    books.gate(reading(4), {5: Outcome.PASS})
+    assert journal.kinds == []
+
+
+def test_a_reject_that_was_not_confirmed_and_a_standing_belt_are_alarms_while_they_last(
+    books: Bookkeeping, journal: Journal
+) -> None:
+    books.gate(reading(stands=True, unconfirmed=True), {})
+    books.gate(reading(stands=True, unconfirmed=True), {})
+    assert len(alarms(books)) == 2
+    books.gate(reading(), {})
+    assert alarms(books) == []
+    assert journal.kinds == [
+        *("belt_stands", "reject_unconfirmed"),
+        *("belt_stands_over", "reject_unconfirmed_over"),
+    ]
 
 
 def test_a_rows_stages_tell_the_parts_whole_way() -> None:

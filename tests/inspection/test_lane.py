@@ -30,6 +30,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
     )
     books: Any = SimpleNamespace(
         plc=ignore,
+        gate=ignore,
         closed=ignore,
         dropped=ignore,
         camera_ready=False,

@@ -160,7 +160,9 @@ def test_no_label_can_grow_without_bound() -> None:
         "what",
         "state",
         "link",
+        "action",
         "alarm",
+        "condition",
         "process",
     }
 
