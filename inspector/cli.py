@@ -103,6 +103,12 @@ def demo(
     defect_rate: Annotated[float, typer.Option(min=0, max=1, help="share of bad cups")] = 0.2,
     trigger: Annotated[Trigger, typer.Option(help="what makes the camera expose")] = "hardware",
     encoder: Annotated[bool, typer.Option(help="the gate follows the belt by its encoder")] = False,
+    recipe: Annotated[
+        Path | None, typer.Option(help="folder of the recipe that judges  [default: type-01's]")
+    ] = None,
+    drawn: Annotated[
+        int | None, typer.Option(min=1, help="draw so many cups; the same come again and again")
+    ] = None,
     faults: Annotated[
         str, typer.Option(help="a fault scenario; a wrong name lists them all")
     ] = "none",
@@ -111,7 +117,7 @@ def demo(
     ),
 ) -> None:
     """Run the whole simulated plant: conveyor, camera, line, PLC; compare the gate with the truth."""
-    from inspector.demo import DemoOptions, run_demo
+    from inspector.demo import RECIPE, DemoOptions, run_demo
 
     code = run_demo(
         DemoOptions(
@@ -122,6 +128,8 @@ def demo(
             defect_rate=defect_rate,
             trigger=trigger,
             encoder=encoder,
+            recipe=recipe or RECIPE,
+            drawn=drawn,
             faults=faults,
             directory=directory,
         )

@@ -1,5 +1,5 @@
 """The demo: the whole simulated plant and the line in one command, and what came of it."""
 
-from inspector.demo.plant import DemoOptions, run_demo
+from inspector.demo.plant import RECIPE, DemoOptions, run_demo
 
-__all__ = ["DemoOptions", "run_demo"]
+__all__ = ["RECIPE", "DemoOptions", "run_demo"]

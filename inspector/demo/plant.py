@@ -37,7 +37,12 @@ _PROJECT = Path(__file__).parents[2]
 MODELS = _PROJECT / "models"
 RECIPE = _PROJECT / "calibration" / "type-01"
 BELT_PX_PER_S = 9000.0
-"""0.62 m/s at 144 px/cm: two cups a second stand 31 cm apart."""
+"""0.62 m/s at 144 px/cm: two cups a second stand 31 cm apart. Where more come, the belt is faster."""
+_APART_PX = 2000.0
+_MIN_INTERVAL_SHARE = 0.75
+"""Of the time from one cup to the next: what is nearer is too close."""
+_EYE_ERROR_MS = 6.0
+"""The PLC's scan and 1 ms."""
 TRAVEL_MS = 1200.0
 _START_S = 60.0
 _STOP_S = 2.0
@@ -56,6 +61,8 @@ class DemoOptions:
         defect_rate: share of cups with a defect.
         trigger: hardware, software or free_run.
         encoder: the gate follows the belt by an encoder, not by time.
+        recipe: folder of the recipe that judges.
+        drawn: so many cups are drawn, and come again and again; None draws each anew.
         faults: name of a scenario in `inspector.demo.faults`.
         directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first.
     """
@@ -67,8 +74,20 @@ class DemoOptions:
     defect_rate: float
     trigger: Trigger
     encoder: bool
+    recipe: Path
+    drawn: int | None
     faults: str
     directory: Path
+
+    @property
+    def belt_px_per_s(self) -> float:
+        """How fast cups cross the picture: so that they stand apart at any rate."""
+        return max(BELT_PX_PER_S, self.rate_hz * _APART_PX)
+
+    @property
+    def min_interval_ms(self) -> float:
+        """What is nearer than this to its neighbour is too close."""
+        return min(150.0, _MIN_INTERVAL_SHARE * 1e3 / self.rate_hz)
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -86,12 +105,12 @@ def run_demo(options: DemoOptions) -> int:
     directory.mkdir(parents=True)
     with console.status("building the simulated camera and converting the teacher, once …"):
         producer = producer_path()
-        recipe = load_recipe(RECIPE, MODELS)
+        recipe = load_recipe(options.recipe, MODELS)
         teacher_path(recipe.teacher, MODELS, recipe.manifest.teacher.sha256)
     records = directory / "records"
     with (
         small_disk(records) if options.faults == DISK_FULL else nullcontext(),
-        create_rig(belt_px_per_s=BELT_PX_PER_S) as rig,
+        create_rig(belt_px_per_s=options.belt_px_per_s) as rig,
         tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as run_directory,
     ):
         plant = _Plant(options, directory, Path(run_directory), rig, producer)
@@ -155,12 +174,13 @@ class _Plant:
         conveyor += ["--truth", str(directory / "truth.jsonl"), "--seed", str(options.seed)]
         conveyor += ["--rate", str(options.rate_hz), "--defect-rate", str(options.defect_rate)]
         conveyor += ["--travel-ms", str(TRAVEL_MS)]
+        conveyor += [] if options.drawn is None else ["--drawn", str(options.drawn)]
         if options.parts is not None:
             conveyor += ["--parts", str(options.parts)]
         self._spawn("conveyor", conveyor)
         records = directory / "records"
         page, metrics = _free_port(8080), _free_port(9108)
-        shutil.copytree(RECIPE, self._recipe)
+        shutil.copytree(options.recipe, self._recipe)
         configuration = directory / "line.yaml"
         configuration.write_text(yaml.safe_dump(self._configuration(wire.port, page, metrics)))
         line = ["-m", "inspector.demo.line", "run", str(configuration)]
@@ -191,9 +211,10 @@ class _Plant:
                         "exposure_us": 1000.0,
                     },
                     "part": {
-                        "min_interval_ms": 150.0,
+                        "min_interval_ms": self._options.min_interval_ms,
+                        "eye_error_ms": _EYE_ERROR_MS,
                         "travel_ms": TRAVEL_MS,
-                        "belt_px_per_s": BELT_PX_PER_S,
+                        "belt_px_per_s": self._options.belt_px_per_s,
                     },
                     "gate": {"port": plc_port},
                 }

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Annotated
 
@@ -130,6 +131,9 @@ def main(
     ] = 0.15,
     travel_ms: Annotated[float, typer.Option(min=1, help="camera to diverter, ms")] = 1200.0,
     parts: Annotated[int | None, typer.Option(min=1, help="stop after so many cups")] = None,
+    drawn: Annotated[
+        int | None, typer.Option(min=1, help="draw so many; the same come again and again")
+    ] = None,
 ) -> None:
     """Run the belt of one lane."""
     die_with_parent()
@@ -139,9 +143,10 @@ def main(
         signal.signal(number, lambda *_: stopping.set())
     with open_rig(rig) as plant:
         np.copyto(plant.background(), empty_belt(seed))
+        cups = CupStream(cup_type, seed, defect_rate)
         run_belt(
             plant,
-            CupStream(cup_type, seed, defect_rate),
+            cups if drawn is None else cycle(list(islice(cups, drawn))),
             Belt(rate_hz=rate, jitter=jitter, travel_ms=travel_ms),
             truth,
             parts=parts,
