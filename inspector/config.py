@@ -165,6 +165,10 @@ class LaneSettings(Settings):
         pattern=r"^[a-z0-9][a-z0-9-]{0,31}$", description="name in records and metrics"
     )
     recipe: ConfiguredPath = Field(description="folder of the cup type's recipe")
+    jobs: dict[Annotated[int, Field(ge=1, lt=65535)], ConfiguredPath] = Field(
+        default={},
+        description="folders of further recipes, by the job number with which the PLC asks for one",
+    )
     camera: CameraSettings
     part: PartSettings = PartSettings()
     gate: ModbusGateSettings = ModbusGateSettings()

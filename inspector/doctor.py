@@ -62,7 +62,9 @@ def examine(line: LineSettings, *, prove_recipes: bool = True) -> Iterable[Findi
     """
     for lane in line.lanes:
         yield from check_camera(lane)
-        yield check_recipe(lane, line, prove=prove_recipes)
+        for job, recipe in {0: lane.recipe, **lane.jobs}.items():
+            name = f"{lane.name} recipe" if job == 0 else f"{lane.name} job {job}"
+            yield check_recipe(name, recipe, line, prove=prove_recipes)
         yield check_gate(lane)
     yield from check_network()
     yield from check_records(line)
@@ -105,11 +107,10 @@ def _probe(settings: CameraSettings, answers: Connection) -> None:
     answers.send(probe_camera(settings))
 
 
-def check_recipe(lane: LaneSettings, line: LineSettings, *, prove: bool) -> Finding:
+def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -> Finding:
     """Every file of the recipe is there and unchanged; proven, its networks reproduce its golden images."""
-    check = f"{lane.name} recipe"
     try:
-        recipe = load_recipe(lane.recipe, line.models)
+        recipe = load_recipe(folder, line.models)
         engine = ""
         if prove:
             choice = choose_detector(recipe, line.threads, line.engine)

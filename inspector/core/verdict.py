@@ -44,6 +44,8 @@ class Reason(StrEnum):
     """The line was not watching: process restarted, or the PLC link was down."""
     STOPPED = "stopped"
     """The line was stopping."""
+    CHANGEOVER = "changeover"
+    """The recipe was being changed for another."""
 
 
 @dataclass(frozen=True, slots=True)

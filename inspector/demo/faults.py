@@ -165,6 +165,13 @@ SCENARIOS: dict[str, tuple[Fault, ...]] = {
     "plc-clock": (
         Fault(10.0, "the PLC's clock is set", lambda scene: os.kill(scene.plc_pid, signal.SIGUSR1)),
     ),
+    "changeover": (
+        Fault(
+            10.0,
+            "the PLC asks for another product",
+            lambda scene: os.kill(scene.plc_pid, signal.SIGUSR2),
+        ),
+    ),
     "frame-ids": (
         Fault(10.0, "camera unplugged, its frame ids near their end", _wrap_frame_ids),
         Fault(11.0, "camera plugged in again", lambda scene: scene.rig.replug(), mends=True),

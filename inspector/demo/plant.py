@@ -205,6 +205,7 @@ class _Plant:
                 {
                     "name": LANE,
                     "recipe": str(self._recipe),
+                    "jobs": {1: str(self._recipe)},
                     "camera": {
                         "producer": str(self._producer),
                         "trigger": self._options.trigger,

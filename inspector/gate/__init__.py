@@ -12,9 +12,10 @@ from inspector.gate.protocol import (
     Outgoing,
     PhotoEye,
 )
-from inspector.gate.registers import GateResult, LineState
+from inspector.gate.registers import JOB_REFUSED, GateResult, LineState
 
 __all__ = [
+    "JOB_REFUSED",
     "Command",
     "Gate",
     "GateAction",

@@ -34,7 +34,7 @@ class Conversation:
         self._clock = clock
         self._sequence = 0
         self._heartbeat = 0
-        self._state = LineState.STARTING
+        self._state, self._job = LineState.STARTING, 0
         self._commands: deque[Command] = deque(maxlen=DEPTH)
         self._taken = 0
         self._overrun = 0
@@ -49,7 +49,7 @@ class Conversation:
             self._keep(command)
         if outgoing.alive:
             self._heartbeat = (self._heartbeat + 1) & 0xFFFF
-        self._state = outgoing.state
+        self._state, self._job = outgoing.state, outgoing.job
 
     def block(self) -> LineBlock:
         """The line's next block."""
@@ -65,6 +65,7 @@ class Conversation:
             results=tuple(self._result(command) for command in self._commands)
             if self._plc_clock.known
             else (),
+            job=self._job,
         )
 
     def hear(self, block: PlcBlock, sent_ns: int, received_ns: int) -> Incoming:
@@ -104,6 +105,7 @@ class Conversation:
             gate_results_lost=lost,
             commands_overrun=overrun,
             round_trip_ns=received_ns - sent_ns,
+            job=block.job,
         )
 
     def _new_results(self, block: PlcBlock) -> tuple[tuple[GateResult, ...], int]:

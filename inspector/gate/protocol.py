@@ -55,11 +55,13 @@ class Outgoing:
         alive: the line really decides: only then the heartbeat changes.
         state: the line's state.
         commands: those new since the last exchange, in order; none need be given twice.
+        job: which of the lane's recipes judges.
     """
 
     alive: bool
     state: LineState
     commands: tuple[Command, ...] = ()
+    job: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ class Incoming:
         commands_overrun: commands overwritten before the PLC took them, since the last exchange; it
             rejects these parts.
         round_trip_ns: request to answer.
+        job: which of the lane's recipes shall judge.
     """
 
     session: int
@@ -104,6 +107,7 @@ class Incoming:
     gate_results_lost: int
     commands_overrun: int
     round_trip_ns: int
+    job: int = 0
 
 
 class Gate(Protocol):

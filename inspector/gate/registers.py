@@ -34,10 +34,15 @@ REASON_CODES: Final[Mapping[Reason, int]] = {
     Reason.ENGINE_ERROR: 12,
     Reason.UNSEEN: 13,
     Reason.STOPPED: 14,
+    Reason.CHANGEOVER: 15,
 }
 """Fixed for ever: PLC programs show them as texts. New reasons get new codes."""
 _STATUS_BITS = sum(GateStatus)
 _REASONS = {code: reason for reason, code in REASON_CODES.items()}
+
+
+JOB_REFUSED: Final = 0xFFFF
+"""What the line says instead of a job that it cannot use."""
 
 
 class LineState(IntEnum):
@@ -110,6 +115,7 @@ PLC_TO_LINE: Final = _layout(
     ("gate_count", "u32"),
     ("photo_eye", ("number:u32", "clock_ms:u32")),
     ("gate_result", ("number:u32", "action:u16", "reason:u16")),
+    ("job", "u16"),
     ("sequence_end", "u16"),
 )
 """Input registers (function 4), written by the PLC."""
@@ -122,6 +128,7 @@ LINE_TO_PLC: Final = _layout(
     ("plc_session", "u32"),
     ("gate_read", "u32"),
     ("result", ("number:u32", "outcome:u16", "reason:u16", "clock_ms:u32")),
+    ("job", "u16"),
     ("sequence_end", "u16"),
 )
 """Holding registers (function 16), written by the line."""
@@ -178,6 +185,7 @@ class PlcBlock:
         gate_count: number of the last part at the gate.
         photo_eye: the last 8 counted parts, oldest first.
         gate_results: the last 8 parts at the gate, oldest first.
+        job: which of the lane's recipes shall judge; 0 is the one it starts with.
     """
 
     sequence: int
@@ -190,6 +198,7 @@ class PlcBlock:
     gate_count: int
     photo_eye: tuple[PhotoEyeEvent, ...] = ()
     gate_results: tuple[GateResult, ...] = ()
+    job: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,6 +230,7 @@ class LineBlock:
         plc_session: the life of the PLC whose clock the results are told in.
         gate_read: number of the last gate result that the line has read.
         results: the last 8 at most, oldest first.
+        job: which of the lane's recipes judges; `JOB_REFUSED` where the one wanted cannot be used.
     """
 
     sequence: int
@@ -230,6 +240,7 @@ class LineBlock:
     plc_session: int
     gate_read: int
     results: tuple[Result, ...] = ()
+    job: int = 0
 
 
 def encode_plc(block: PlcBlock) -> list[int]:
@@ -239,6 +250,7 @@ def encode_plc(block: PlcBlock) -> list[int]:
         *(block.part_count, block.clock_ms, block.results_taken, block.gate_count),
         *_slots(((e.number, e.clock_ms) for e in block.photo_eye), 2),
         *_slots(((g.number, g.action, g.reason) for g in block.gate_results), 3),
+        block.job,
         block.sequence,
     ]
     return _to_registers(_PLC_FORMAT.pack(*values))
@@ -278,6 +290,7 @@ def decode_plc(registers: Sequence[int]) -> PlcBlock:
             )
             for number, action, why in _ordered(values[25:49], 3, gate_count, "gate_result")
         ),
+        job=values[49],
     )
 
 
@@ -290,6 +303,7 @@ def encode_line(block: LineBlock) -> list[int]:
         *(MAP_VERSION, block.sequence, block.heartbeat, block.state, block.session),
         *(block.plc_session, block.gate_read),
         *_slots(results, 4),
+        block.job,
         block.sequence,
     ]
     return _to_registers(_LINE_FORMAT.pack(*values))
@@ -310,6 +324,7 @@ def decode_line(registers: Sequence[int]) -> LineBlock:
             Result(number, _code(ResultCode, outcome, "result.outcome"), _reason(why), at_ms)
             for number, outcome, why, at_ms in slots
         ),
+        job=values[39],
     )
 
 

@@ -23,6 +23,7 @@ REASONS: dict[Reason, str] = {
     Reason.ENGINE_ERROR: "The inspection program failed",
     Reason.UNSEEN: "The line was not watching",
     Reason.STOPPED: "The line was stopping",
+    Reason.CHANGEOVER: "The recipe was being changed",
 }
 
 

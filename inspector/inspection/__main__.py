@@ -15,18 +15,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from inspector.camera.client import Acquisition
-from inspector.config import LaneSettings, LineSettings, load_line
+from inspector.config import LineSettings, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.process import die_with_parent
 from inspector.inspection.bookkeeping import Bookkeeping
+from inspector.inspection.changeover import Changeover
 from inspector.inspection.events import Event, lane_of
+from inspector.inspection.eyes import Eyes
 from inspector.inspection.gate_link import GateLink
 from inspector.inspection.judge import Judge, refuse_all
 from inspector.inspection.lane import Lane
-from inspector.inspection.workbench import Eyes, Workbench
+from inspector.inspection.workbench import Workbench
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
 from inspector.records.reading import newest_part
@@ -60,25 +63,31 @@ class Inspection:
         self._journal = Journal(line.records.directory)
         pictures = PictureSender(socket.socket(fileno=pictures_fd))
         eyes: dict[str, Eyes] = {}
-        labels: dict[str, str] = {}
-        faults: dict[str, str] = {}
         for lane in line.lanes:
             ring_fd, channel_fd = descriptors[lane.name]
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
-            eyes[lane.name], labels[lane.name], faults[lane.name] = _eyes(
-                line, lane, acquisition, resuming=resuming
-            )
+            eyes[lane.name] = _eyes(line, lane.recipe, acquisition, resuming=resuming)
         self._workbench = Workbench(eyes, self._post, limit=8 * len(eyes))
         self._lanes: dict[str, Lane] = {}
         for lane in line.lanes:
             first_contact = status_file.parent / f"first-contact-{lane.name}.json"
             self._lanes[lane.name] = Lane(
                 lane,
-                eyes[lane.name].acquisition,
+                eyes[lane.name],
                 GateLink(lane, self._post),
                 self._workbench,
                 Bookkeeping(
-                    lane.name, labels[lane.name], faults[lane.name], self._journal, pictures
+                    lane.name,
+                    eyes[lane.name].label,
+                    eyes[lane.name].fault,
+                    self._journal,
+                    pictures,
+                ),
+                Changeover(
+                    lane.name,
+                    {0: lane.recipe, **lane.jobs},
+                    partial(_eyes, line, acquisition=eyes[lane.name].acquisition, resuming=True),
+                    self._post,
                 ),
                 _resume(line.records.directory, lane.name, first_contact),
             )
@@ -166,22 +175,20 @@ class Inspection:
         )
 
 
-def _eyes(
-    line: LineSettings, lane: LaneSettings, acquisition: Acquisition, *, resuming: bool
-) -> tuple[Eyes, str, str]:
-    """What a lane's frames are looked at with, the recipe's label, and why it cannot be used.
+def _eyes(line: LineSettings, recipe: Path, acquisition: Acquisition, *, resuming: bool) -> Eyes:
+    """What a lane's frames are looked at with.
 
     A line does not start with a recipe that cannot be used. One that runs already goes on and rejects
     everything, saying why, since the PLC and the people at it expect it to be there.
     """
     try:
-        judge = Judge(lane.recipe, line.models, line.threads, line.engine, hurried=resuming)
+        judge = Judge(recipe, line.models, line.threads, line.engine, hurried=resuming)
     except InspectorError as error:
         if not resuming:
             raise
         fault = str(error)
-        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: ()), "none", fault
-    return Eyes(acquisition, judge.examine, judge.cups), judge.label, ""
+        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: (), fault=fault)
+    return Eyes(acquisition, judge.examine, judge.cups, judge.label)
 
 
 def _resume(

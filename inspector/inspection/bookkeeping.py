@@ -71,6 +71,14 @@ class Bookkeeping:
             self.event("recipe_unusable", {"reason": recipe_fault})
             self._log.error("recipe_unusable", reason=recipe_fault)
 
+    def recipe(self, label: str, fault: str) -> None:
+        """Another recipe judges from now on, or none, with the reason."""
+        self._recipe, self._recipe_fault, self._fault = label, fault, ""
+        kind = "recipe_unusable" if fault else "recipe_changed"
+        self.event(kind, {"reason": fault} if fault else {"recipe": label})
+        write = self._log.error if fault else self._log.info
+        write(kind, recipe=label, reason=fault)
+
     @property
     def rejecting(self) -> bool:
         """No part can pass at present: no recipe, no camera or no PLC."""

@@ -6,6 +6,7 @@ from inspector.camera.channel import CameraHealth
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.gate import Incoming
+from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination
 from inspector.tracking import FrameKey
 from inspector.vision import CupOutline
@@ -53,7 +54,16 @@ class Examined:
     queue_ns: int
 
 
-Event = FrameInfo | CameraHealth | GateAnswered | GateFailed | Located | Examined
+@dataclass(frozen=True, slots=True, eq=False)
+class RecipeLoaded:
+    """A lane's recipe for a job is there, or cannot be had: then the eyes say why."""
+
+    lane: str
+    job: int
+    eyes: Eyes
+
+
+Event = FrameInfo | CameraHealth | GateAnswered | GateFailed | Located | Examined | RecipeLoaded
 
 
 def lane_of(event: Event) -> str:
@@ -61,7 +71,7 @@ def lane_of(event: Event) -> str:
     match event:
         case FrameInfo(lane=lane) | CameraHealth(lane=lane):
             return lane
-        case GateAnswered(lane=lane) | GateFailed(lane=lane):
+        case GateAnswered(lane=lane) | GateFailed(lane=lane) | RecipeLoaded(lane=lane):
             return lane
         case Located(frame=frame):
             return frame.lane

@@ -34,7 +34,7 @@ class GateLink:
         self._lock = threading.Lock()
         self._commands: list[Command] = []
         self._alive_until = 0.0
-        self._state = LineState.RUNNING
+        self._state, self._job = LineState.RUNNING, 0
         self._new_commands = threading.Event()
         self._stopping = threading.Event()
         self._log = structlog.get_logger().bind(lane=lane.name)
@@ -48,9 +48,9 @@ class GateLink:
         """The loop's word that it turns and no command is overdue; it holds for a moment only."""
         self._alive_until = time.monotonic() + _LEAVE_S if healthy else 0.0
 
-    def say(self, state: LineState) -> None:
-        """What the line says of itself from the next exchange on: ``RUNNING`` or ``FAULT``."""
-        self._state = state
+    def say(self, state: LineState, job: int) -> None:
+        """What the line says of itself from the next exchange on, and which job judges."""
+        self._state, self._job = state, job
 
     def command(self, closed: Closed, now_ns: int) -> None:
         """Send a part's command with the next exchange, which begins at once."""
@@ -90,7 +90,7 @@ class GateLink:
             commands, self._commands = tuple(self._commands), []
         alive = state is not LineState.STOPPING and time.monotonic() < self._alive_until
         try:
-            incoming = self._gate.exchange(Outgoing(alive, state, commands))
+            incoming = self._gate.exchange(Outgoing(alive, state, commands, self._job))
         except GateLinkError as error:
             self._post(GateFailed(self._lane.name, str(error)))
             return False

@@ -7,20 +7,22 @@ from collections.abc import Callable, Iterable
 import structlog
 
 from inspector.camera.channel import CameraHealth, CameraState
-from inspector.camera.client import Acquisition
 from inspector.config import LaneSettings
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, rejected
-from inspector.gate import Incoming, LineState
+from inspector.gate import JOB_REFUSED, Incoming, LineState
 from inspector.inspection.bookkeeping import Bookkeeping
+from inspector.inspection.changeover import Changeover
 from inspector.inspection.events import (
     Event,
     Examined,
     GateAnswered,
     GateFailed,
     Located,
+    RecipeLoaded,
 )
+from inspector.inspection.eyes import Eyes
 from inspector.inspection.gate_link import GateLink
 from inspector.inspection.workbench import Workbench
 from inspector.tracking import (
@@ -56,10 +58,11 @@ class Lane:
 
     Args:
         settings: the lane's configuration.
-        acquisition: its camera.
+        eyes: its camera, and the recipe that judges first.
         gate: its PLC link.
         workbench: where its frames are looked at.
         books: where its parts are recorded.
+        changeover: which recipe judges.
         resume: what its parts have been told of before: the ledger's newest part and the parts seen at
             the line's first contact with the PLC; None where there is no past.
     """
@@ -67,18 +70,21 @@ class Lane:
     def __init__(
         self,
         settings: LaneSettings,
-        acquisition: Acquisition,
+        eyes: Eyes,
         gate: GateLink,
         workbench: Workbench,
         books: Bookkeeping,
+        changeover: Changeover,
         resume: Callable[[int, int], tuple[int, int] | None],
     ) -> None:
         part = settings.part
         self.settings = settings
-        self.acquisition = acquisition
+        self.acquisition = eyes.acquisition
         self.gate = gate
         self.books = books
         self._workbench = workbench
+        self._changeover = changeover
+        self._label = eyes.label
         self._resume = resume
         self._log = structlog.get_logger().bind(lane=settings.name)
         self._timing = Timing.from_ms(
@@ -93,6 +99,7 @@ class Lane:
         self._rejects = RejectWatch(
             RejectLimits(alarm.in_a_row, alarm.share_percent / 100, alarm.of_parts)
         )
+        self._stopped_by_alarm = False
         self._met_plc = False
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
@@ -121,13 +128,34 @@ class Lane:
             case GateAnswered(reading=reading):
                 self.books.plc(up=True, reason="")
                 self.books.gate(reading, self._commanded(reading.session))
+                if self._changeover.ask(reading.job):
+                    self._say()
+                    if self._changeover.job == JOB_REFUSED:
+                        nothing = f"the PLC asks for job {reading.job}; name its recipe under jobs"
+                        self.books.recipe("none", nothing)
                 self._plc(reading, now_ns)
             case GateFailed(reason=reason):
                 self.books.plc(up=False, reason=reason)
             case Located():
                 self._located(event, now_ns)
+            case RecipeLoaded(eyes=eyes):
+                if self._changeover.take(event):
+                    self._workbench.look_with(self.settings.name, eyes)
+                    self._label = eyes.label
+                    self.books.recipe(eyes.label, eyes.fault)
+                self._say()
             case Examined(part=part, key=key, examination=examination):
                 self.books.examined(event)
+                if not self._changeover.judging or examination.verdict.recipe not in (
+                    "",
+                    self._label,
+                ):
+                    # Another recipe judges by now: what this one says does not count.
+                    self._do(
+                        self._tracker.verdict(rejected(part, Reason.CHANGEOVER), key, now_ns),
+                        now_ns,
+                    )
+                    return
                 if examination.fault:
                     self._log.error(
                         "examination_failed", number=part.number, fault=examination.fault
@@ -249,6 +277,10 @@ class Lane:
                     self._log.error("parts_without_rows", first=first.number, last=last.number)
 
     def _inspect(self, inspect: Inspect, now_ns: int) -> None:
+        if not self._changeover.judging:
+            change = rejected(inspect.part, Reason.CHANGEOVER)
+            self._do(self._tracker.verdict(change, frame_key(inspect.frame), now_ns), now_ns)
+            return
         deadline_ns = inspect.frame.exposed_ns + self._timing.decision_ns
         outline = self._outline(inspect)
         if not self._workbench.examine(inspect.part, inspect.frame, outline, deadline_ns):
@@ -261,7 +293,17 @@ class Lane:
         raised = self._rejects.raised
         stop = bool(raised) and self.settings.reject_alarm.stop
         self.books.reject_alarms(raised, stop=stop)
-        self.gate.say(LineState.FAULT if stop else LineState.RUNNING)
+        self._stopped_by_alarm = stop
+        self._say()
+
+    def _say(self) -> None:
+        """What the PLC is told of the lane: only ``RUNNING`` lets parts pass."""
+        state = LineState.RUNNING
+        if self._stopped_by_alarm or self._changeover.job == JOB_REFUSED:
+            state = LineState.FAULT
+        elif not self._changeover.judging:
+            state = LineState.STARTING
+        self.gate.say(state, self._changeover.job)
 
     def _watch_for_frozen_camera(self, closed: Closed) -> None:
         """Triggers come and frames do not, though the camera answers: only this side can tell."""

@@ -10,31 +10,20 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from inspector.camera.client import Acquisition
 from inspector.core.errors import InspectorError
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason, rejected
 from inspector.inspection.events import Event, Examined, Located
-from inspector.inspection.judge import Examination, Examine
+from inspector.inspection.eyes import Eyes
+from inspector.inspection.judge import Examination
 from inspector.tracking import frame_key
 from inspector.vision import CupOutline, PixelError
-from inspector.vision.pixels import Raw
-
-Locate = Callable[[Raw, str], tuple[CupOutline, ...]]
-
-
-@dataclass(frozen=True, slots=True)
-class Eyes:
-    """What one lane's frames are looked at with."""
-
-    acquisition: Acquisition
-    examine: Examine
-    locate: Locate
 
 
 @dataclass(frozen=True, slots=True)
 class _Examine:
+    eyes: Eyes
     part: PartId
     frame: FrameInfo
     outline: CupOutline | None
@@ -44,6 +33,7 @@ class _Examine:
 
 @dataclass(frozen=True, slots=True)
 class _Locate:
+    eyes: Eyes
     frame: FrameInfo
 
 
@@ -51,7 +41,7 @@ class Workbench:
     """Works through what the loop hands it, one frame after the other.
 
     Args:
-        lanes: by lane name.
+        lanes: what to look with, by lane name.
         post: takes the results; called from the workbench's thread.
         limit: jobs that may wait.
     """
@@ -62,6 +52,10 @@ class Workbench:
         self._jobs: queue.Queue[_Examine | _Locate | None] = queue.Queue(limit)
         self._thread = threading.Thread(target=self._work, name="workbench", daemon=True)
         self._thread.start()
+
+    def look_with(self, lane: str, eyes: Eyes) -> None:
+        """Another recipe for a lane's frames from now on; those that wait keep the one they came for."""
+        self._lanes[lane] = eyes
 
     @property
     def waiting(self) -> int:
@@ -77,11 +71,13 @@ class Workbench:
         self, part: PartId, frame: FrameInfo, outline: CupOutline | None, deadline_ns: int
     ) -> bool:
         """Judge this frame for this part before ``deadline_ns``; False when the queue is full."""
-        return self._offer(_Examine(part, frame, outline, deadline_ns, time.monotonic_ns()))
+        return self._offer(
+            _Examine(self._lanes[part.lane], part, frame, outline, deadline_ns, time.monotonic_ns())
+        )
 
     def locate(self, frame: FrameInfo) -> bool:
         """Find the cups in this frame; False when the queue is full."""
-        return self._offer(_Locate(frame))
+        return self._offer(_Locate(self._lanes[frame.lane], frame))
 
     def stop(self) -> None:
         """Finish the frame in hand, drop the rest, end the thread."""
@@ -103,7 +99,7 @@ class Workbench:
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             if isinstance(job, _Locate):
-                self._post(self._located(job.frame))
+                self._post(self._located(job))
             else:
                 began_ns = time.monotonic_ns()
                 waited_ns = began_ns - job.queued_ns
@@ -114,21 +110,20 @@ class Workbench:
         if now_ns >= job.deadline_ns:
             # Nobody waits for it any more; the time belongs to the parts that can still be saved.
             return Examination(rejected(job.part, Reason.LATE), None, None, {})
-        eyes = self._lanes[job.part.lane]
         try:
-            raw = eyes.acquisition.pixels(job.frame)
+            raw = job.eyes.acquisition.pixels(job.frame)
         except InspectorError as error:
             verdict = rejected(job.part, Reason.ENGINE_ERROR)
             return Examination(verdict, None, None, {}, str(error))
         if raw is None:
             return Examination(rejected(job.part, Reason.FRAME_OVERWRITTEN), None, None, {})
-        return eyes.examine(job.part, raw, job.frame.pixel_format, job.outline)
+        return job.eyes.examine(job.part, raw, job.frame.pixel_format, job.outline)
 
-    def _located(self, frame: FrameInfo) -> Located:
-        eyes = self._lanes[frame.lane]
+    def _located(self, job: _Locate) -> Located:
+        frame = job.frame
         try:
-            raw = eyes.acquisition.pixels(frame)
-            cups = () if raw is None else eyes.locate(raw, frame.pixel_format)
+            raw = job.eyes.acquisition.pixels(frame)
+            cups = () if raw is None else job.eyes.locate(raw, frame.pixel_format)
         except (InspectorError, PixelError) as error:
             return Located(frame, (), str(error))
         return Located(frame, cups)

@@ -54,7 +54,8 @@ COUNTS_A_SCAN = 50
 """Of the encoder, while the belt runs."""
 BLOCK_STRIDE = 100
 SET_BACK_MS = 250
-"""SIGUSR1 sets the clock back by so much: about the time from one part to the next is the worst."""
+"""SIGUSR1 sets the clock back by so much: about the time from one part to the next is the worst. SIGUSR2
+asks for the other one of jobs 0 and 1."""
 _READ_INPUT = 4
 _WRAP = 1 << 32
 
@@ -119,6 +120,8 @@ class PlcLane:
         self._on_belt = deque(_OnBelt(part, None) for part in waiting if part.gate_ns >= start_ns)
         self._gone: deque[_OnBelt] = deque()
         self._counts = secrets.randbelow(1 << 31)
+        self.job = 0
+        """Which of the line's recipes shall judge."""
 
     def advance(self, now_ns: int) -> None:
         """Make every scan that is due until ``now_ns``."""
@@ -183,6 +186,7 @@ class PlcLane:
             block["photo_eye"][0, number % DEPTH] = (number, self._clock(eye_ns))
         for row in program.gate_results:
             block["gate_result"][0, row[0] % DEPTH] = row
+        block["job"] = self.job
         return registers_of(block)
 
     def _clock(self, at_ns: int) -> int:
@@ -336,7 +340,12 @@ async def serve(
         for lane in lanes:
             lane.set_clock(-SET_BACK_MS)
 
+    def change_product() -> None:
+        for lane in lanes:
+            lane.job = 1 - lane.job
+
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, set_clocks)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, change_product)
     server = PlcServer(lanes, host, port)
     print(f"ready port={await server.listen()}", flush=True)
     while not stopping.is_set() and all(rig.running for rig in rigs):

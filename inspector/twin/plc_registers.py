@@ -27,6 +27,7 @@ PLC_TO_LINE: Final = np.dtype(
         ("gate_count", ">u4"),
         ("photo_eye", _PHOTO_EYE, (DEPTH,)),
         ("gate_result", _GATE_RESULT, (DEPTH,)),
+        ("job", ">u2"),
         ("sequence_end", ">u2"),
     ]
 )
@@ -40,6 +41,7 @@ LINE_TO_PLC: Final = np.dtype(
         ("plc_session", ">u4"),
         ("gate_read", ">u4"),
         ("result", _RESULT, (DEPTH,)),
+        ("job", ">u2"),
         ("sequence_end", ">u2"),
     ]
 )

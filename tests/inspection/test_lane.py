@@ -1,5 +1,6 @@
 """What a lane does with what it is told, seen from what it tells gate, books and camera."""
 
+import queue
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -7,11 +8,16 @@ from typing import Any
 import pytest
 
 from inspector.config import CameraSettings, LaneSettings, RejectAlarmSettings, Trigger
-from inspector.gate import Incoming, LineState
+from inspector.core.frame import FrameInfo
+from inspector.core.verdict import Outcome, Reason, Verdict
+from inspector.gate import JOB_REFUSED, Incoming, LineState
 from inspector.gate.protocol import PhotoEye
-from inspector.inspection.events import GateAnswered
+from inspector.inspection.changeover import Changeover
+from inspector.inspection.events import Examined, GateAnswered
+from inspector.inspection.eyes import Eyes
+from inspector.inspection.judge import Examination
 from inspector.inspection.lane import Lane
-from inspector.tracking import RejectAlarm
+from inspector.tracking import RejectAlarm, frame_key
 
 MS = 1_000_000
 
@@ -26,7 +32,9 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
     )
     ignore: Any = lambda *_given, **_named: None  # noqa: E731
     gate: Any = SimpleNamespace(
-        say=lambda state: said.update(state=state), command=ignore, allow_heartbeat=ignore
+        say=lambda state, job: said.update(state=state, job=job),
+        command=lambda closed, _now: said.setdefault("commands", []).append(closed.verdict.reason),
+        allow_heartbeat=ignore,
     )
     books: Any = SimpleNamespace(
         plc=ignore,
@@ -34,16 +42,36 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
         closed=ignore,
         dropped=ignore,
         camera_ready=False,
+        examined=ignore,
+        recipe=lambda label, fault: said.update(recipe=label, fault=fault),
         reject_alarms=lambda raised, stop: said.update(raised=raised, stop=stop),
     )
     camera: Any = SimpleNamespace(trigger=lambda: said.update(triggered=True))
+    workbench: Any = SimpleNamespace(
+        examine=lambda part, frame, _outline, _deadline: said.update(asked=(part, frame)) or True,
+        look_with=lambda _lane, eyes: said.update(looks_with=eyes.label),
+    )
+    changeover = Changeover(
+        "lane-1",
+        {0: Path("old"), 1: Path("new")},
+        lambda path: eyes_of(path.name, camera),
+        lambda loaded: said["loaded"].put(loaded),
+    )
+    said["loaded"] = queue.Queue()
+    old = eyes_of("old", camera)
+    return Lane(
+        settings, old, gate, workbench, books, changeover, lambda session, _count: (session, 0)
+    )
+
+
+def eyes_of(recipe: str, camera: Any) -> Eyes:
     nothing: Any = None
-    return Lane(settings, camera, gate, nothing, books, lambda session, _count: (session, 0))
+    return Eyes(camera, nothing, nothing, recipe)
 
 
-def reading(number: int, now_ns: int) -> GateAnswered:
+def reading(number: int, now_ns: int, job: int = 0) -> GateAnswered:
     eyes = tuple(PhotoEye(n, n * 300 * MS) for n in range(1, number + 1))
-    told = Incoming(7, number, eyes, now_ns - MS, 0, True, True, False, False, (), 0, 0, MS)
+    told = Incoming(7, number, eyes, now_ns - MS, 0, True, True, False, False, (), 0, 0, MS, job)
     return GateAnswered("lane-1", told)
 
 
@@ -73,3 +101,77 @@ def test_a_software_trigger_too_late_to_show_its_own_part_for_certain_is_not_fir
     now_ns = (300 + late_ms) * MS
     lane.handle(reading(1, now_ns), now_ns)
     assert said.get("triggered", False) == triggers
+
+
+def a_frame(number: int) -> FrameInfo:
+    at_ns = number * 300 * MS
+    return FrameInfo(
+        "lane-1", 1, number, 0, 0, 8, 8, "Mono8", at_ns, at_ns + 20 * MS, complete=True
+    )
+
+
+def looked_at(said: dict[str, Any], recipe: str) -> Examined:
+    """The workbench's answer: nothing found, by this recipe."""
+    part, frame = said["asked"]
+    verdict = Verdict(part, Outcome.PASS, Reason.CLEAN, 0.1, recipe=recipe)
+    return Examined(part, frame_key(frame), Examination(verdict, None, None, {}), 0)
+
+
+def see(lane: Lane, number: int, job: int = 0) -> int:
+    """A part comes past and its frame arrives; the time after that."""
+    now_ns = number * 300 * MS + 20 * MS
+    lane.handle(reading(number, now_ns, job), now_ns)
+    lane.handle(a_frame(number), now_ns)
+    return now_ns + 50 * MS
+
+
+def test_while_another_recipe_is_loaded_nothing_passes_and_then_the_new_one_judges() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    see(lane, 1, job=1)
+    assert (said["state"], said["job"]) == (LineState.STARTING, 0)
+    assert "asked" not in said
+    lane.handle(said["loaded"].get(timeout=5), 400 * MS)
+    assert (said["state"], said["job"], said["looks_with"]) == (LineState.RUNNING, 1, "new")
+    assert said["recipe"] == "new"
+    now_ns = see(lane, 2, job=1)
+    lane.handle(looked_at(said, "new"), now_ns)
+    lane.handle(reading(2, now_ns + 500 * MS, job=1), now_ns + 500 * MS)
+    assert said["commands"] == [Reason.CHANGEOVER, Reason.CLEAN]
+
+
+def test_what_the_old_recipe_says_after_the_change_does_not_count() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    now_ns = see(lane, 1)
+    lane.handle(reading(1, now_ns, job=1), now_ns)
+    lane.handle(said["loaded"].get(timeout=5), now_ns)
+    lane.handle(looked_at(said, "old"), now_ns + 10 * MS)
+    assert said["commands"] == [Reason.CHANGEOVER]
+
+
+def test_a_job_that_is_not_there_shuts_the_gate_until_another_is_asked_for() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS, job=7), 100 * MS)
+    assert (said["state"], said["job"]) == (LineState.FAULT, JOB_REFUSED)
+    assert said["fault"] == "the PLC asks for job 7; name its recipe under jobs"
+    see(lane, 1, job=7)
+    assert said["commands"] == [Reason.CHANGEOVER]
+    lane.handle(reading(1, 400 * MS, job=0), 400 * MS)
+    lane.handle(said["loaded"].get(timeout=5), 410 * MS)
+    assert (said["state"], said["job"]) == (LineState.RUNNING, 0)
+
+
+def test_a_wish_that_changes_while_a_recipe_is_loaded_is_the_one_that_counts() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS, job=1), 100 * MS)
+    lane.handle(reading(0, 110 * MS, job=0), 110 * MS)
+    first = said["loaded"].get(timeout=5)
+    lane.handle(first, 120 * MS)
+    assert said["state"] is LineState.STARTING
+    lane.handle(said["loaded"].get(timeout=5), 130 * MS)
+    assert (said["state"], said["job"], said["looks_with"]) == (LineState.RUNNING, 0, "old")

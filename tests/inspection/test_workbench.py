@@ -14,8 +14,9 @@ from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.inspection.events import Event, Examined, Located
+from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination, Examine, refuse_all
-from inspector.inspection.workbench import Eyes, Workbench
+from inspector.inspection.workbench import Workbench
 
 PART = PartId("lane-1", 1, 17)
 LATER_NS = 10**12

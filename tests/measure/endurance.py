@@ -53,9 +53,7 @@ def main() -> None:
         said = json.loads(summary.read_text())
     print(f"{said['parts']} parts, {given.rate:g} a second asked, {said['fps']:.2f} came")
     print(f"passed {said['passed']}, rejected {said['rejected']}, late {said['late']}")
-    print(
-        f"trigger → command p50 {said['p50_ms']:.0f} ms, p99 {said['p99_ms']:.0f} ms"
-    )
+    print(f"trigger → command p50 {said['p50_ms']:.0f} ms, p99 {said['p99_ms']:.0f} ms")
     print(f"mis-diverted {said['mis_diverted']}, rows missing {said['missing_rows']}")
     print("\n| process | MB at the end | MB an hour |\n|---|---|---|")
     for name, seen in sorted(looks.items()):
