@@ -6,7 +6,16 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationError,
+    model_validator,
+)
 
 from inspector.core.errors import ConfigurationError
 
@@ -141,6 +150,76 @@ class ModbusGateSettings(GateSettings):
         return f"{self.host}:{self.port}"
 
 
+class ModbusServerGateSettings(GateSettings):
+    """The line is a Modbus TCP server, the PLC its client."""
+
+    driver: Literal["modbus_server"] = Field(description="how the gate is driven")
+    host: str = Field(
+        default="0.0.0.0",  # noqa: S104 (the PLC comes from outside)
+        description="address of this computer to listen on",
+    )
+    port: int = Field(
+        default=502,
+        ge=1,
+        le=65535,
+        description="Modbus TCP port to listen on; each lane has its own",
+    )
+
+    @property
+    def listener(self) -> str:
+        """Where the line listens."""
+        return f"{self.host}:{self.port}"
+
+    @property
+    def address(self) -> str:
+        """Where the PLC is, for people: nobody but its own settings know."""
+        return f"the PLC's client at {self.listener}"
+
+
+class S7GateSettings(GateSettings):
+    """A Siemens PLC with a data block for either direction, reached by S7 communication (PUT/GET)."""
+
+    driver: Literal["s7"] = Field(description="how the gate is driven; needs the extra 's7'")
+    host: str = Field(default="127.0.0.1", description="PLC address")
+    port: int = Field(default=102, ge=1, le=65535, description="ISO-on-TCP port")
+    rack: int = Field(default=0, ge=0, le=7, description="rack number of the CPU")
+    slot: int = Field(
+        default=1, ge=0, le=31, description="slot number of the CPU: S7-1200/1500 1, S7-300 2"
+    )
+    plc_db: int = Field(
+        default=100, ge=1, le=65535, description="number of the data block that the PLC fills"
+    )
+    line_db: int = Field(
+        default=101, ge=1, le=65535, description="number of the data block that the line fills"
+    )
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"{self.host}:{self.port}"
+
+    @model_validator(mode="after")
+    def _a_block_each(self) -> "S7GateSettings":
+        if self.plc_db == self.line_db:
+            raise ValueError("plc_db and line_db are the same data block")
+        return self
+
+
+def _driver(gate: object) -> str:
+    """Which driver's settings these are; one that is not named is Modbus."""
+    named = gate.get("driver") if isinstance(gate, dict) else getattr(gate, "driver", None)
+    return str(named or "modbus")
+
+
+LaneGateSettings = Annotated[
+    Annotated[ModbusGateSettings, Tag("modbus")]
+    | Annotated[ModbusServerGateSettings, Tag("modbus_server")]
+    | Annotated[S7GateSettings, Tag("s7")],
+    Discriminator(_driver),
+]
+"""The settings of a lane's gate, by its ``driver``."""
+
+
 class RejectAlarmSettings(Settings):
     """When so many rejects mean that the plant is ill."""
 
@@ -171,7 +250,7 @@ class LaneSettings(Settings):
     )
     camera: CameraSettings
     part: PartSettings = PartSettings()
-    gate: ModbusGateSettings = ModbusGateSettings()
+    gate: LaneGateSettings = ModbusGateSettings()
     reject_alarm: RejectAlarmSettings = RejectAlarmSettings()
 
 
@@ -231,9 +310,25 @@ class LineSettings(Settings):
         names = [lane.name for lane in self.lanes]
         if len(set(names)) != len(names):
             raise ValueError("two lanes have the same name")
-        blocks = [(g.host, g.port, g.unit, g.base_register) for g in (x.gate for x in self.lanes)]
+        gates = [lane.gate for lane in self.lanes]
+        blocks = [
+            (g.host, g.port, g.unit, g.base_register)
+            for g in gates
+            if isinstance(g, ModbusGateSettings)
+        ]
         if len(set(blocks)) != len(blocks):
             raise ValueError("two lanes use the same register block of one PLC")
+        ports = [g.port for g in gates if isinstance(g, ModbusServerGateSettings)]
+        if len(set(ports)) != len(ports):
+            raise ValueError("two lanes use the same Modbus port: each has a server of its own")
+        dbs = [
+            (g.host, g.port, g.rack, g.slot, db)
+            for g in gates
+            if isinstance(g, S7GateSettings)
+            for db in (g.plc_db, g.line_db)
+        ]
+        if len(set(dbs)) != len(dbs):
+            raise ValueError("two lanes use the same data block of one PLC")
         return self
 
 
@@ -261,13 +356,23 @@ def load_line(path: Path) -> LineSettings:
         line = LineSettings.model_validate(raw)
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(str(step) for step in first["loc"]) or "the top level"
+        key = _key(first["loc"]) or "the top level"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
         what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        if first["type"] == "union_tag_invalid":
+            named, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
+            what = f"there is no driver '{named}', but {known}"
         raise ConfigurationError(
             f"{path}: {key}: {what}{more}", "mend this key; deploy/line.example.yaml explains each"
         ) from error
     return _resolved(line, path.resolve().parent)
+
+
+def _key(steps: tuple[int | str, ...]) -> str:
+    """A setting's place as it is in the file, where the driver's name is no step on the way."""
+    gate = 3  # lanes, which, gate, driver
+    within_gate = steps[:1] == ("lanes",) and steps[2:gate] == ("gate",)
+    return ".".join(str(s) for at, s in enumerate(steps) if not (within_gate and at == gate))
 
 
 def _resolved(line: LineSettings, folder: Path) -> LineSettings:

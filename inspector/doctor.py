@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -123,13 +124,11 @@ def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -
 def check_gate(lane: LaneSettings) -> Finding:
     """The PLC answers and speaks our register map."""
     check = f"{lane.name} plc"
-    gate = open_gate(lane.gate, lane.name)
     try:
-        gate.exchange_idle()
+        with closing(open_gate(lane.gate, lane.name)) as gate:
+            gate.exchange_idle()
     except InspectorError as error:
         return Finding(check, "error", error.what, error.remedy)
-    finally:
-        gate.close()
     return Finding(check, "ok", f"{lane.gate.address} answers")
 
 

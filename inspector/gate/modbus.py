@@ -11,13 +11,12 @@ from pymodbus.pdu import ModbusPDU
 
 from inspector.config import ModbusGateSettings
 from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import (
     LINE_TO_PLC_SIZE,
     PLC_TO_LINE_SIZE,
     BlockError,
-    TornBlockError,
-    WrongMapError,
     decode_plc,
     encode_line,
 )
@@ -85,21 +84,11 @@ class ModbusGate:
         except GateLinkError:
             self.close()
             raise
-        except WrongMapError as error:
+        except BlockError as error:
             self.close()
-            raise self._error(
-                GateFault.WRONG_MAP,
-                f"shows {error}",
-                "load the PLC program of this version or correct gate.base_register (docs/plc.md)",
-            ) from error
-        except TornBlockError as error:
-            self.close()
-            raise self._error(
-                GateFault.TORN,
-                f"gave a torn block: {error}",
-                "let the PLC copy the whole block within one scan (docs/plc.md)",
-            ) from error
-        except (BlockError, *_MALFORMED) as error:
+            settings = "gate.host, gate.port and gate.base_register"
+            raise misread(error, self._peer, settings) from error
+        except _MALFORMED as error:
             self.close()
             raise self._error(
                 GateFault.GARBAGE,
@@ -196,5 +185,8 @@ class ModbusGate:
         )
 
     def _error(self, fault: GateFault, what: str, remedy: str) -> GateLinkError:
-        where = f"the PLC of {self._lane} at {self._settings.address}"
-        return GateLinkError(fault, f"{where} {what}", remedy)
+        return GateLinkError(fault, f"{self._peer} {what}", remedy)
+
+    @property
+    def _peer(self) -> str:
+        return f"the PLC of {self._lane} at {self._settings.address}"
