@@ -31,7 +31,7 @@ from inspector.gate.registers import (
 )
 
 _WRITES = frozenset({6, 16, 22, 23})
-_READ_INPUT = 4
+_READ_HOLDING, _READ_INPUT = 3, 4
 _CONNECTIONS = 8
 """A PLC that opens connections and never closes them must not use up the process's files."""
 _COMES_WITHIN_S = 5.0
@@ -120,7 +120,8 @@ class ModbusServerGate:
         self._settings = settings
         self._lane = lane
         self._clock = clock
-        self._mailbox = Mailbox(clock, round(settings.timeout_ms * 1e6))
+        self._silence_ns = round(settings.timeout_ms * 1e6)
+        self._mailbox = Mailbox(clock, self._silence_ns)
         self._server: _Server | None = None
         self._conversation = Conversation(clock)
 
@@ -152,7 +153,7 @@ class ModbusServerGate:
     def _understood(self) -> Incoming:
         mailbox, limit = self._mailbox, self._settings.timeout_ms
         newest = mailbox.newest
-        if newest is not None and self._clock() - newest.received_ns < limit * 1e6:
+        if newest is not None and self._clock() - newest.received_ns < self._silence_ns:
             return self._conversation.hear(*newest)
         peer = f"the PLC of {self._lane}, a client of {self._settings.listener},"
         if mailbox.fault is not None and not mailbox.silent:
@@ -184,6 +185,7 @@ class ModbusServerGate:
             # Asked here, since the library does not say why it failed.
             with socket.create_server((host, port)):
                 pass
+            self._mailbox = Mailbox(self._clock, self._silence_ns)
             self._server = _Server(self._mailbox, host, port)
         except (OSError, RuntimeError) as error:
             why = getattr(error, "strerror", None) or error
@@ -244,10 +246,10 @@ class _Listener(ModbusTcpServer):
     def __init__(self, mailbox: Mailbox, host: str, port: int) -> None:
         self.mailbox = mailbox
         self.asking: object | None = None
-        none = SimData(0, datatype=DataType.INVALID)
+        unused = SimData(0, count=16, values=False, datatype=DataType.BITS)
         blocks = (
-            [none],
-            [none],
+            [unused],
+            [unused],
             [SimData(0, count=PLC_TO_LINE_SIZE, values=0, datatype=DataType.REGISTERS)],
             [SimData(0, count=LINE_TO_PLC_SIZE, values=0, datatype=DataType.REGISTERS)],
         )
@@ -276,6 +278,8 @@ class _Listener(ModbusTcpServer):
             written = [int(value) for value in values]
             if not self.mailbox.write(self.asking, address, written):
                 return ExcCodes.DEVICE_BUSY
+        elif function_code != _READ_HOLDING:
+            return ExcCodes.ILLEGAL_FUNCTION
         return None
 
 

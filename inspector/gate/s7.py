@@ -102,7 +102,7 @@ class S7Gate:
         answer = self._ask(
             self._protocol.build_setup_communication_request(pdu_length=_LONGEST_PDU)
         )
-        granted = answer["parameters"]["pdu_length"]
+        granted = (answer["parameters"] or {})["pdu_length"]
         needed = max(_READ_FRAME + 2 * PLC_TO_LINE_SIZE, _WRITE_FRAME + 2 * LINE_TO_PLC_SIZE)
         if granted < needed:
             raise self._error(

@@ -1,0 +1,403 @@
+"""PLCs on raw sockets, one for each driver: they speak well, or badly in every way a contract names.
+
+Each is typed from its protocol's specification and shares no code with the libraries that the drivers use.
+"""
+
+import random
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from inspector.config import ModbusGateSettings, ModbusServerGateSettings, S7GateSettings
+from inspector.core.gate_codes import GateStatus
+from inspector.gate import Gate, GateLinkError, Incoming, LineState, Outgoing
+from inspector.gate.conversation import Clock
+from inspector.gate.modbus import ModbusGate
+from inspector.gate.modbus_server import ModbusServerGate
+from inspector.gate.registers import (
+    LINE_TO_PLC_SIZE,
+    PLC_TO_LINE_SIZE,
+    LineBlock,
+    PlcBlock,
+    decode_line,
+    encode_plc,
+)
+from inspector.gate.s7 import S7Gate
+
+BASE = 100
+PLC_DB, LINE_DB = 7, 8
+IDLE = Outgoing(alive=True, state=LineState.RUNNING)
+EMPTY = PlcBlock(1, GateStatus.READY, 0, 7, 0, 5000, 0, 0)
+
+Answer = Callable[[bytes], bytes | None]
+"""From a request to the bytes sent back; None closes the connection."""
+
+
+class Plc(Protocol):
+    """What a contract asks of a peer. ``show`` and ``take`` are its two blocks, in registers."""
+
+    block: PlcBlock
+    heard: list[LineBlock]
+    show: Callable[[], list[int]]
+    take: Callable[[list[int]], None]
+
+    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+        """The driver for this peer."""
+        ...
+
+    def speak_before(self) -> None:
+        """What a PLC that is a client does before an exchange: it writes its block."""
+        ...
+
+    def speak_after(self) -> None:
+        """And after: it reads the line's."""
+        ...
+
+    def be_silent(self) -> None:
+        """Connected, but no word."""
+        ...
+
+    def hang_up(self) -> None:
+        """Close in the middle."""
+        ...
+
+    def babble(self) -> None:
+        """Random bytes, some in good frames."""
+        ...
+
+    def dribble(self) -> None:
+        """One byte every 20 ms, and never the last."""
+        ...
+
+    def go_away(self) -> None:
+        """No power."""
+        ...
+
+    def be_well(self) -> None:
+        """Speak as one should, from now on."""
+        ...
+
+    def close(self) -> None:
+        """Let go of the sockets."""
+        ...
+
+
+def say(plc: Plc, gate: Gate, outgoing: Outgoing = IDLE) -> Incoming:
+    """One exchange, the PLC's own part of it included."""
+    plc.speak_before()
+    incoming = gate.exchange(outgoing)
+    plc.speak_after()
+    return incoming
+
+
+def first_failure(plc: Plc, gate: Gate, outgoing: Outgoing = IDLE) -> GateLinkError:
+    """Exchange until it fails, which it must within five seconds."""
+    until_s = time.monotonic() + 5
+    while time.monotonic() < until_s:
+        try:
+            say(plc, gate, outgoing)
+        except GateLinkError as error:
+            return error
+        time.sleep(0.005)
+    raise AssertionError("the link goes on as if nothing had happened")
+
+
+class _Blocks:
+    """The two blocks of a well-behaved PLC."""
+
+    def __init__(self) -> None:
+        self.block = EMPTY
+        self.heard: list[LineBlock] = []
+        self.show: Callable[[], list[int]] = lambda: encode_plc(self.block)
+        self.take: Callable[[list[int]], None] = lambda words: self.heard.append(decode_line(words))
+        self.dice = random.Random(1)
+
+
+class ServingPlc(_Blocks):
+    """A PLC that is the server: one client at a time, every request answered by ``answer``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.answer: Answer = self.speak
+        self._byte_pause_s = 0.0
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self._listener.getsockname()[1]
+        self._start()
+
+    def speak(self, request: bytes) -> bytes | None:
+        """The protocol as it should be."""
+        raise NotImplementedError
+
+    def frame(self, request: bytes, body: bytes, length: int) -> bytes:
+        """An answer's frame that says it is ``length`` long, around what may be shorter."""
+        raise NotImplementedError
+
+    def speak_before(self) -> None:
+        pass
+
+    def speak_after(self) -> None:
+        pass
+
+    def be_silent(self) -> None:
+        self.answer = lambda _: b""
+
+    def hang_up(self) -> None:
+        self.answer = lambda _: None
+
+    def babble(self) -> None:
+        def noise(request: bytes) -> bytes:
+            body = self.dice.randbytes(self.dice.randrange(0, 40))
+            length = len(body) + self.dice.choice([0, 0, 0, 1, 2, -1])
+            return self.dice.choice([body, self.frame(request, body, max(length, 0))])
+
+        self.answer = noise
+
+    def dribble(self) -> None:
+        self._byte_pause_s = 0.02
+        self.answer = lambda request: self.frame(request, bytes(200), 240)
+
+    def go_away(self) -> None:
+        self.hang_up()
+        self.close()
+
+    def be_well(self) -> None:
+        self._byte_pause_s = 0.0
+        self.answer = self.speak
+        if self._listener.fileno() < 0:
+            self._listener = socket.create_server(("127.0.0.1", self.port))
+            self._start()
+
+    def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def _start(self) -> None:
+        threading.Thread(target=self._serve, args=(self._listener,), daemon=True).start()
+
+    def _serve(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            with client, suppress(OSError):
+                while request := client.recv(4096):
+                    answer = self.answer(request)
+                    if answer is None:
+                        break
+                    if self._byte_pause_s == 0:
+                        client.sendall(answer)
+                        continue
+                    for byte in answer:
+                        time.sleep(self._byte_pause_s)
+                        client.sendall(bytes([byte]))
+
+
+class ModbusPlc(ServingPlc):
+    """A Modbus TCP server."""
+
+    def settings(self, timeout_ms: float = 200) -> ModbusGateSettings:
+        return ModbusGateSettings(port=self.port, base_register=BASE, timeout_ms=timeout_ms)
+
+    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+        return ModbusGate(self.settings(timeout_ms), "lane-1", clock)
+
+    def speak(self, request: bytes) -> bytes | None:
+        address, count = struct.unpack(">HH", request[8:12])
+        if request[7] == 16:
+            assert address == BASE
+            self.take(list(struct.unpack(f">{count}H", request[13:])))
+            body = request[6:12]
+        else:
+            assert (request[7], address) == (4, BASE)
+            words = self.show()
+            assert count == len(words)
+            body = struct.pack(f">BBB{count}H", request[6], 4, 2 * count, *words)
+        return request[:4] + struct.pack(">H", len(body)) + body
+
+    def frame(self, request: bytes, body: bytes, length: int) -> bytes:
+        return request[:4] + struct.pack(">H", length + 2) + request[6:8] + body
+
+
+class S7Plc(ServingPlc):
+    """A Siemens PLC's communication processor: ISO on TCP, one job at a time, PDUs of 240 bytes."""
+
+    pdu = 240
+
+    def settings(self, timeout_ms: float = 200) -> S7GateSettings:
+        return S7GateSettings(
+            driver="s7", port=self.port, plc_db=PLC_DB, line_db=LINE_DB, timeout_ms=timeout_ms
+        )
+
+    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+        return S7Gate(self.settings(timeout_ms), "lane-1", clock)
+
+    def speak(self, request: bytes) -> bytes | None:
+        assert struct.unpack(">BBH", request[:4]) == (3, 0, len(request))
+        if request[5] == 0xE0:  # connect: the caller's reference comes back
+            assert request[11:] == bytes.fromhex("c1020100c2020101c0010a"), "rack 0, slot 1"
+            return self._packet(b"\x06\xd0" + request[8:10] + b"\x00\x01\x00")
+        if request[5] == 0x80:  # disconnect
+            return None
+        pdu = request[7:]
+        match pdu[10]:
+            case 0xF0:
+                return self.reply(request, struct.pack(">BBHHH", 0xF0, 0, 1, 1, self.pdu))
+            case 0x04:
+                size, db = struct.unpack(">HH", pdu[16:20])
+                words = self.show()
+                assert (size, db) == (2 * len(words), PLC_DB)
+                data = struct.pack(f">BBH{len(words)}H", 0xFF, 4, 8 * size, *words)
+                return self.reply(request, b"\x04\x01", data)
+            case function:
+                size, db = struct.unpack(">HH", pdu[16:20])
+                assert (function, db) == (0x05, LINE_DB)
+                self.take(list(struct.unpack(f">{size // 2}H", pdu[28:])))
+                return self.reply(request, b"\x05\x01", b"\xff")
+
+    def reply(
+        self,
+        request: bytes,
+        parameters: bytes,
+        data: bytes = b"",
+        error: int = 0,
+        reference: int = 0,
+    ) -> bytes:
+        """An acknowledgement with data; ``reference`` is added to the request's own."""
+        own = struct.unpack(">H", request[11:13])[0] + reference
+        head = struct.pack(">BBHHHHH", 0x32, 3, 0, own, len(parameters), len(data), error)
+        return self._packet(b"\x02\xf0\x80" + head + parameters + data)
+
+    def frame(self, request: bytes, body: bytes, length: int) -> bytes:
+        return struct.pack(">BBH", 3, 0, length + 7) + b"\x02\xf0\x80" + body
+
+    @staticmethod
+    def _packet(payload: bytes) -> bytes:
+        return struct.pack(">BBH", 3, 0, len(payload) + 4) + payload
+
+
+class ModbusClientPlc(_Blocks):
+    """A PLC that is a Modbus TCP client: it writes its block, twice so that it counts, and reads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.port: int = free.getsockname()[1]
+        self._socket: socket.socket | None = None
+        self._speak: Callable[[], None] = self._write_twice
+
+    def settings(self, timeout_ms: float = 200) -> ModbusServerGateSettings:
+        return ModbusServerGateSettings(
+            driver="modbus_server", host="127.0.0.1", port=self.port, timeout_ms=timeout_ms
+        )
+
+    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+        gate = ModbusServerGate(self.settings(timeout_ms), "lane-1", clock)
+        with suppress(GateLinkError):  # it listens from the first exchange on
+            gate.exchange(Outgoing(alive=False, state=LineState.STARTING))
+        return gate
+
+    def speak_before(self) -> None:
+        try:
+            self._speak()
+        except OSError:  # the line has closed, or does not listen: once more, then wait
+            self._let_go()
+            with suppress(OSError):
+                self._speak()
+
+    def speak_after(self) -> None:
+        if self._speak != self._write_twice:
+            return
+        words = self.read()
+        if any(words):
+            self.take(words)
+
+    def write(self, words: list[int], address: int = 0) -> bytes:
+        """One write; the answer's PDU."""
+        head = struct.pack(">BHHB", 16, address, len(words), 2 * len(words))
+        return self.ask(head + struct.pack(f">{len(words)}H", *words))
+
+    def read(self) -> list[int]:
+        """The line's block."""
+        answer = self.ask(struct.pack(">BHH", 4, 0, LINE_TO_PLC_SIZE))
+        assert answer[:2] == bytes([4, 2 * LINE_TO_PLC_SIZE]), answer
+        return list(struct.unpack(f">{LINE_TO_PLC_SIZE}H", answer[2:]))
+
+    def ask(self, pdu: bytes) -> bytes:
+        """One request, one answer."""
+        peer = self._connected()
+        peer.sendall(struct.pack(">HHHB", 9, 0, len(pdu) + 1, 1) + pdu)
+        answer = peer.recv(4096)
+        if not answer:
+            raise ConnectionResetError
+        assert answer[:4] == b"\x00\x09\x00\x00"
+        return answer[7:]
+
+    def be_silent(self) -> None:
+        def read_only() -> None:
+            self.read()
+
+        self._speak = read_only
+
+    def hang_up(self) -> None:
+        def once() -> None:
+            self._write_twice()
+            self._let_go()
+            self._speak = lambda: None
+
+        self._speak = once
+
+    def babble(self) -> None:
+        def noise() -> None:
+            body = self.dice.randbytes(self.dice.randrange(0, 40))
+            length = len(body) + self.dice.choice([0, 0, 0, 1, 2])
+            framed = struct.pack(">HHH", 9, 0, length) + body
+            self._connected().sendall(self.dice.choice([body, framed]))
+            if self.dice.random() < 0.2:
+                self._let_go()
+
+        self._speak = noise
+
+    def dribble(self) -> None:
+        head = struct.pack(">HHHBBHHB", 9, 0, 250, 1, 16, 0, PLC_TO_LINE_SIZE, 2 * PLC_TO_LINE_SIZE)
+        rest = iter(head + bytes(200))
+        self._speak = lambda: self._connected().sendall(bytes([next(rest)]))
+
+    def go_away(self) -> None:
+        self._let_go()
+        self._speak = lambda: None
+
+    def be_well(self) -> None:
+        self._let_go()
+        self._speak = self._write_twice
+
+    def close(self) -> None:
+        self._let_go()
+
+    def _write_twice(self) -> None:
+        for _ in range(2):
+            answer = self.write(self.show())
+            assert answer[0] == 16, answer
+
+    def _connected(self) -> socket.socket:
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self.port), 2)
+        return self._socket
+
+    def _let_go(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+
+PEERS: dict[str, Callable[[], Plc]] = {
+    "modbus": ModbusPlc,
+    "modbus_server": ModbusClientPlc,
+    "s7": S7Plc,
+}
+"""By driver."""
