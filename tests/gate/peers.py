@@ -61,8 +61,20 @@ class Plc(Protocol):
         """Connected, but no word."""
         ...
 
+    def be_slow(self) -> None:
+        """Speak well, but 0.2 s late."""
+        ...
+
     def hang_up(self) -> None:
-        """Close in the middle."""
+        """Close without a word."""
+        ...
+
+    def break_off(self) -> None:
+        """Close in the middle of a word."""
+        ...
+
+    def damage(self) -> None:
+        """Good frames with some bytes changed."""
         ...
 
     def babble(self) -> None:
@@ -106,6 +118,15 @@ def first_failure(plc: Plc, gate: Gate, outgoing: Outgoing = IDLE) -> GateLinkEr
     raise AssertionError("the link goes on as if nothing had happened")
 
 
+def damaged(frame: bytes, dice: random.Random) -> bytes:
+    """A few of its bytes changed."""
+    changed = bytearray(frame)
+    for _ in range(dice.randrange(1, 4)):
+        if changed:
+            changed[dice.randrange(len(changed))] = dice.randrange(256)
+    return bytes(changed)
+
+
 class _Blocks:
     """The two blocks of a well-behaved PLC."""
 
@@ -123,6 +144,7 @@ class ServingPlc(_Blocks):
     def __init__(self) -> None:
         super().__init__()
         self.answer: Answer = self.speak
+        self._answering = threading.Lock()
         self._byte_pause_s = 0.0
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
@@ -145,8 +167,27 @@ class ServingPlc(_Blocks):
     def be_silent(self) -> None:
         self.answer = lambda _: b""
 
+    def be_slow(self) -> None:
+        def late(request: bytes) -> bytes | None:
+            time.sleep(0.2)
+            return self.speak(request)
+
+        self.answer = late
+
     def hang_up(self) -> None:
         self.answer = lambda _: None
+
+    def break_off(self) -> None:
+        whole = iter([False, True])
+
+        def half(request: bytes) -> bytes | None:
+            answer = self.speak(request)
+            return answer[: len(answer) // 2] if answer and next(whole, None) is False else None
+
+        self.answer = half
+
+    def damage(self) -> None:
+        self.answer = lambda request: damaged(self.speak(request) or b"", self.dice)
 
     def babble(self) -> None:
         def noise(request: bytes) -> bytes:
@@ -166,7 +207,8 @@ class ServingPlc(_Blocks):
 
     def be_well(self) -> None:
         self._byte_pause_s = 0.0
-        self.answer = self.speak
+        with self._answering:
+            self.answer = self.speak
         if self._listener.fileno() < 0:
             self._listener = socket.create_server(("127.0.0.1", self.port))
             self._start()
@@ -187,7 +229,8 @@ class ServingPlc(_Blocks):
                 return
             with client, suppress(OSError):
                 while request := client.recv(4096):
-                    answer = self.answer(request)
+                    with self._answering:
+                        answer = self.answer(request)
                     if answer is None:
                         break
                     if self._byte_pause_s == 0:
@@ -319,8 +362,7 @@ class ModbusClientPlc(_Blocks):
 
     def write(self, words: list[int], address: int = 0) -> bytes:
         """One write; the answer's PDU."""
-        head = struct.pack(">BHHB", 16, address, len(words), 2 * len(words))
-        return self.ask(head + struct.pack(f">{len(words)}H", *words))
+        return self.ask(self._write_pdu(words, address))
 
     def read(self) -> list[int]:
         """The line's block."""
@@ -331,7 +373,7 @@ class ModbusClientPlc(_Blocks):
     def ask(self, pdu: bytes) -> bytes:
         """One request, one answer."""
         peer = self._connected()
-        peer.sendall(struct.pack(">HHHB", 9, 0, len(pdu) + 1, 1) + pdu)
+        peer.sendall(self._framed(pdu))
         answer = peer.recv(4096)
         if not answer:
             raise ConnectionResetError
@@ -343,6 +385,26 @@ class ModbusClientPlc(_Blocks):
             self.read()
 
         self._speak = read_only
+
+    def be_slow(self) -> None:
+        self._write_twice()
+        self.be_silent()
+
+    def break_off(self) -> None:
+        def half() -> None:
+            self._connected().sendall(self._framed(self._write_pdu(self.show()))[:60])
+            self._let_go()
+
+        self._speak = half
+
+    def damage(self) -> None:
+        def once() -> None:
+            good = self._framed(self._write_pdu(self.show()))
+            self._connected().sendall(damaged(good, self.dice))
+            if self.dice.random() < 0.1:
+                self._let_go()
+
+        self._speak = once
 
     def hang_up(self) -> None:
         def once() -> None:
@@ -378,6 +440,15 @@ class ModbusClientPlc(_Blocks):
 
     def close(self) -> None:
         self._let_go()
+
+    @staticmethod
+    def _write_pdu(words: list[int], address: int = 0) -> bytes:
+        head = struct.pack(">BHHB", 16, address, len(words), 2 * len(words))
+        return head + struct.pack(f">{len(words)}H", *words)
+
+    @staticmethod
+    def _framed(pdu: bytes) -> bytes:
+        return struct.pack(">HHHB", 9, 0, len(pdu) + 1, 1) + pdu
 
     def _write_twice(self) -> None:
         for _ in range(2):

@@ -212,6 +212,7 @@ def contradicting_itself(plc: Plc) -> None:
         (of_another_map, GateFault.WRONG_MAP, "register map version"),
         (contradicting_itself, GateFault.GARBAGE, "no sense"),
         (lambda plc: plc.be_silent(), GateFault.NO_ANSWER, "100 ms"),
+        (lambda plc: plc.be_slow(), GateFault.NO_ANSWER, "100 ms"),
         (lambda plc: plc.hang_up(), GateFault.CLOSED, "closed the connection"),
         (lambda plc: plc.go_away(), GateFault.UNREACHABLE, "cannot be reached|does not connect"),
     ],
@@ -255,6 +256,37 @@ def test_noise_from_the_peer_never_ends_the_line(plc: Plc) -> None:
         plc.speak_before()
         with pytest.raises(GateLinkError):
             gate.exchange(IDLE)
+    gate.close()
+    gate = plc.gate()
+    plc.be_well()
+    assert say(plc, gate).session == 7
+    gate.close()
+
+
+def test_a_peer_that_breaks_off_in_the_middle_of_a_word_is_not_understood(plc: Plc) -> None:
+    gate = plc.gate(timeout_ms=100)
+    plc.break_off()
+    for _ in range(5):
+        plc.speak_before()
+        with pytest.raises(GateLinkError):
+            gate.exchange(IDLE)
+    plc.be_well()
+    assert say(plc, gate).session == 7
+    gate.close()
+
+
+def test_damaged_frames_never_end_the_line(plc: Plc) -> None:
+    """Some are a sound block all the same; any other is a named error, never another exception."""
+    gate = plc.gate(timeout_ms=10)
+    plc.damage()
+    failed = 0
+    for _ in range(300):
+        plc.speak_before()
+        try:
+            gate.exchange(IDLE)
+        except GateLinkError:
+            failed += 1
+    assert failed > 100
     gate.close()
     gate = plc.gate()
     plc.be_well()

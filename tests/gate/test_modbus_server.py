@@ -6,6 +6,7 @@ import socket
 import struct
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -54,14 +55,17 @@ def test_only_one_plc_may_write_at_a_time(plc: ModbusClientPlc, gate: Gate) -> N
     second.close()
 
 
-def test_another_plc_may_write_once_the_first_has_gone(plc: ModbusClientPlc, gate: Gate) -> None:
+def test_another_plc_may_write_once_the_first_has_gone(plc: ModbusClientPlc) -> None:
+    gate = plc.gate(timeout_ms=60_000)
     second = another(plc, session=8)
     say(plc, gate)
     plc.go_away()
+    until_s = time.monotonic() + 10
     while second.write(second.show()) == BUSY:
-        pass
+        assert time.monotonic() < until_s, "it waits for the first to be silent"
     assert say(second, gate).session == 8
     second.close()
+    gate.close()
 
 
 def test_another_plc_may_write_once_the_first_is_silent(plc: ModbusClientPlc, gate: Gate) -> None:

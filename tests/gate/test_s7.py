@@ -94,7 +94,9 @@ def test_a_plc_whose_pdus_are_too_short_for_a_block_is_refused_not_read_in_piece
     assert f"takes {plc.pdu} bytes at once" in error.what
 
 
-def test_an_exchange_is_two_requests_and_the_connection_stays_open(plc: S7Plc) -> None:
+def test_an_exchange_is_two_requests_and_a_torn_block_does_not_end_the_connection(
+    plc: S7Plc,
+) -> None:
     functions: list[int] = []
 
     def listening(request: bytes) -> bytes | None:
@@ -103,7 +105,12 @@ def test_an_exchange_is_two_requests_and_the_connection_stays_open(plc: S7Plc) -
 
     plc.answer = listening
     gate = plc.gate()
-    for _ in range(3):
-        say(plc, gate)
+    say(plc, gate)
+    torn = plc.show()
+    torn[-1] += 1
+    plc.show = lambda: torn
+    assert first_failure(plc, gate).fault is GateFault.TORN
+    torn[-1] -= 1
+    say(plc, gate)
     assert functions == [0xE0, SETUP, *[WRITE, READ] * 3]
     gate.close()
