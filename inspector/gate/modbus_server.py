@@ -80,9 +80,9 @@ class Mailbox:
 
     def write(self, writer: object, address: int, values: list[int]) -> bool:
         """Take a write of a connection; False: another one is writing."""
-        now_ns = self._clock()
-        if writer is not self.writer or self.silent:
-            if self.writer is not None and not self.silent:
+        now_ns, silent = self._clock(), self.silent
+        if writer is not self.writer or silent:
+            if self.writer is not None and not silent:
                 return False
             self.writer, self._whole_ns = writer, None
             self._registers = [0] * PLC_TO_LINE_SIZE
@@ -192,8 +192,8 @@ class ModbusServerGate:
             raise GateLinkError(
                 GateFault.UNREACHABLE,
                 f"the line cannot listen at {self._settings.listener} for the PLC of {self._lane}: {why}",
-                "stop what else listens there, or set gate.host and gate.port; a port below 1024 needs "
-                "the capability CAP_NET_BIND_SERVICE",
+                "stop what else listens there (a running line does), or set gate.host and gate.port; a "
+                "port below 1024 needs the capability CAP_NET_BIND_SERVICE",
             ) from error
 
 
