@@ -130,7 +130,9 @@ class GateSettings(Settings):
     """What every gate has, whatever drives it."""
 
     poll_ms: float = Field(default=10.0, gt=0, le=100, description="time between two exchanges, ms")
-    timeout_ms: float = Field(default=200.0, gt=0, description="longest wait for the PLC's word, ms")
+    timeout_ms: float = Field(
+        default=200.0, gt=0, description="longest wait for the PLC's word, ms"
+    )
 
 
 class ModbusGateSettings(GateSettings):

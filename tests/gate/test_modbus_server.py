@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inspector.gate import Gate, GateFault, GateLinkError, Incoming
@@ -105,6 +105,7 @@ def heard(mailbox: Mailbox, conversation: Conversation) -> Incoming:
     return conversation.hear(*mailbox.newest)
 
 
+@settings(deadline=None)  # what is timed here is the line, not this machine
 @given(
     st.lists(st.tuples(st.integers(0, 30 * MS), st.integers(0, 90 * MS)), min_size=2, max_size=40)
 )
