@@ -45,7 +45,7 @@ class Plc(Protocol):
     show: Callable[[], list[int]]
     take: Callable[[list[int]], None]
 
-    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+    def gate(self, timeout_ms: float = 1000, clock: Clock = time.monotonic_ns) -> Gate:
         """The driver for this peer."""
         ...
 
@@ -62,7 +62,7 @@ class Plc(Protocol):
         ...
 
     def be_slow(self) -> None:
-        """Speak well, but 0.2 s late."""
+        """Speak well, but half a second late."""
         ...
 
     def hang_up(self) -> None:
@@ -169,7 +169,7 @@ class ServingPlc(_Blocks):
 
     def be_slow(self) -> None:
         def late(request: bytes) -> bytes | None:
-            time.sleep(0.2)
+            time.sleep(0.5)
             return self.speak(request)
 
         self.answer = late
@@ -244,10 +244,10 @@ class ServingPlc(_Blocks):
 class ModbusPlc(ServingPlc):
     """A Modbus TCP server."""
 
-    def settings(self, timeout_ms: float = 200) -> ModbusGateSettings:
+    def settings(self, timeout_ms: float = 1000) -> ModbusGateSettings:
         return ModbusGateSettings(port=self.port, base_register=BASE, timeout_ms=timeout_ms)
 
-    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+    def gate(self, timeout_ms: float = 1000, clock: Clock = time.monotonic_ns) -> Gate:
         return ModbusGate(self.settings(timeout_ms), "lane-1", clock)
 
     def speak(self, request: bytes) -> bytes | None:
@@ -272,12 +272,12 @@ class S7Plc(ServingPlc):
 
     pdu = 240
 
-    def settings(self, timeout_ms: float = 200) -> S7GateSettings:
+    def settings(self, timeout_ms: float = 1000) -> S7GateSettings:
         return S7GateSettings(
             driver="s7", port=self.port, plc_db=PLC_DB, line_db=LINE_DB, timeout_ms=timeout_ms
         )
 
-    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+    def gate(self, timeout_ms: float = 1000, clock: Clock = time.monotonic_ns) -> Gate:
         return S7Gate(self.settings(timeout_ms), "lane-1", clock)
 
     def speak(self, request: bytes) -> bytes | None:
@@ -334,12 +334,12 @@ class ModbusClientPlc(_Blocks):
         self._socket: socket.socket | None = None
         self._speak: Callable[[], None] = self._write_twice
 
-    def settings(self, timeout_ms: float = 200) -> ModbusServerGateSettings:
+    def settings(self, timeout_ms: float = 1000) -> ModbusServerGateSettings:
         return ModbusServerGateSettings(
             driver="modbus_server", host="127.0.0.1", port=self.port, timeout_ms=timeout_ms
         )
 
-    def gate(self, timeout_ms: float = 200, clock: Clock = time.monotonic_ns) -> Gate:
+    def gate(self, timeout_ms: float = 1000, clock: Clock = time.monotonic_ns) -> Gate:
         gate = ModbusServerGate(self.settings(timeout_ms), "lane-1", clock)
         with suppress(GateLinkError):  # it listens from the first exchange on
             gate.exchange(Outgoing(alive=False, state=LineState.STARTING))

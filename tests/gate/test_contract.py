@@ -76,7 +76,7 @@ def test_a_command_overwritten_before_the_plc_took_it_is_counted(plc: Plc, gate:
 
 
 def test_commands_of_a_failed_exchange_go_out_with_the_next(plc: Plc) -> None:
-    gate = plc.gate(timeout_ms=100)
+    gate = plc.gate(timeout_ms=250)
     say(plc, gate)
     plc.hang_up()
     first_failure(plc, gate, telling(ok(1)))
@@ -87,7 +87,7 @@ def test_commands_of_a_failed_exchange_go_out_with_the_next(plc: Plc) -> None:
 
 
 def test_a_plc_that_comes_back_after_a_pause_gets_what_was_commanded_meanwhile(plc: Plc) -> None:
-    gate = plc.gate(timeout_ms=50)
+    gate = plc.gate(timeout_ms=250)
     say(plc, gate)
     plc.go_away()
     first_failure(plc, gate)
@@ -211,8 +211,8 @@ def contradicting_itself(plc: Plc) -> None:
         (torn, GateFault.TORN, "torn"),
         (of_another_map, GateFault.WRONG_MAP, "register map version"),
         (contradicting_itself, GateFault.GARBAGE, "no sense"),
-        (lambda plc: plc.be_silent(), GateFault.NO_ANSWER, "100 ms"),
-        (lambda plc: plc.be_slow(), GateFault.NO_ANSWER, "100 ms"),
+        (lambda plc: plc.be_silent(), GateFault.NO_ANSWER, "250 ms"),
+        (lambda plc: plc.be_slow(), GateFault.NO_ANSWER, "250 ms"),
         (lambda plc: plc.hang_up(), GateFault.CLOSED, "closed the connection"),
         (lambda plc: plc.go_away(), GateFault.UNREACHABLE, "cannot be reached|does not connect"),
     ],
@@ -220,7 +220,7 @@ def contradicting_itself(plc: Plc) -> None:
 def test_each_way_to_fail_has_its_own_name_and_a_remedy(
     plc: Plc, mishap: Callable[[Plc], None], fault: GateFault, says: str
 ) -> None:
-    gate = plc.gate(timeout_ms=100)
+    gate = plc.gate(timeout_ms=250)
     well = plc.show
     mishap(plc)
     error = first_failure(plc, gate)
@@ -264,7 +264,7 @@ def test_noise_from_the_peer_never_ends_the_line(plc: Plc) -> None:
 
 
 def test_a_peer_that_breaks_off_in_the_middle_of_a_word_is_not_understood(plc: Plc) -> None:
-    gate = plc.gate(timeout_ms=100)
+    gate = plc.gate(timeout_ms=250)
     plc.break_off()
     for _ in range(5):
         plc.speak_before()

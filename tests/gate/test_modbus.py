@@ -39,7 +39,7 @@ def too_short(request: bytes) -> bytes:
 def test_each_way_to_fail_has_its_own_name_and_a_remedy(
     plc: ModbusPlc, answer: Answer, fault: GateFault, says: str
 ) -> None:
-    gate = plc.gate()
+    gate = plc.gate(timeout_ms=500)
     plc.answer = answer
     error = first_failure(plc, gate)
     with pytest.raises(GateLinkError, match=says):
