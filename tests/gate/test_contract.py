@@ -25,7 +25,15 @@ from inspector.gate.registers import (
     ResultCode,
     encode_plc,
 )
-from tests.gate.peers import EMPTY, IDLE, PEERS, Plc, first_failure, say
+from tests.gate.client_peer import ModbusClientPlc
+from tests.gate.peers import EMPTY, IDLE, ModbusPlc, Plc, S7Plc, first_failure, say
+
+PEERS: dict[str, Callable[[], Plc]] = {
+    "modbus": ModbusPlc,
+    "modbus_server": ModbusClientPlc,
+    "s7": S7Plc,
+}
+"""By driver."""
 
 
 @pytest.fixture(params=PEERS)

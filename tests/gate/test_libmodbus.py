@@ -15,7 +15,7 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.gate import Command, Gate, GateLinkError, GateResult, LineState, Outgoing, open_gate
 from inspector.gate import registers as r
-from tests.gate.peers import ModbusClientPlc
+from tests.gate.client_peer import ModbusClientPlc
 
 HEADER = Path("/usr/include/modbus/modbus.h")
 

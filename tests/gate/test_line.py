@@ -24,7 +24,8 @@ from inspector.inspection.gate_link import GateLink
 from inspector.tracking import Closed, Effect, Inspect, Timing, Tracker, frame_key
 from inspector.twin.rig import Action
 from tests.gate.belt import MS, TRAVEL_MS, Belt, a_lane
-from tests.gate.peers import LINE_DB, PLC_DB, ModbusClientPlc, ModbusPlc, S7Plc
+from tests.gate.client_peer import ModbusClientPlc
+from tests.gate.peers import LINE_DB, PLC_DB, ModbusPlc, S7Plc
 
 LANE = "lane-1"
 PARTS, APART_MS = 8, 120

@@ -18,7 +18,8 @@ from inspector.gate import Gate, GateFault, GateLinkError, Incoming
 from inspector.gate.conversation import Conversation
 from inspector.gate.modbus_server import Mailbox
 from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE, decode_line, encode_plc
-from tests.gate.peers import EMPTY, IDLE, ModbusClientPlc, first_failure, say
+from tests.gate.client_peer import ModbusClientPlc
+from tests.gate.peers import EMPTY, IDLE, first_failure, say
 
 MS = 1_000_000
 BUSY = bytes([0x90, 6])
