@@ -59,7 +59,7 @@ class Refusal:
 
 
 def locate(raw: Raw, pixel_format: str, segment: Segment) -> tuple[CupOutline, ...]:
-    """All cups in a frame, whole ones first.
+    """All cups whose middle is in a frame, whole ones first.
 
     Args:
         raw: the frame as :func:`inspector.vision.pixels.demosaic` takes it.
@@ -105,7 +105,7 @@ def prepare(
         stages.ended("outline")
         whole = [cup for cup in cups if cup.whole]
         if not whole:
-            detail = "only part of a cup is in the picture" if cups else "no cup is in the picture"
+            detail = f"{'only part' if cups else 'not half'} of a cup is in the picture"
             return Refusal(
                 Reason.NO_CUP, detail, cups[0] if cups else None, None, stages.elapsed_ns
             )

@@ -21,7 +21,9 @@ _TRIALS = 96
 _SMALLEST_RADIUS = 12.0
 """Below this, in mask pixels, a blob is dirt on the belt and no cup."""
 _LEAST_ARC = 0.12
-"""Part of a circle that the contour must show before the circle counts as a cup."""
+"""Part of a circle that the contour must show before the circle is looked at."""
+_LEAST_SEEN = 1 / 3
+"""Part of the rim that must be seen: a half is in the picture when the middle is, less what chips hide."""
 _WHOLE_ARC = 0.7
 _MOST_CUPS = 8
 
@@ -50,7 +52,10 @@ class CupOutline:
 def find_cups(
     probability: NDArray[np.float32], frame_size: tuple[int, int]
 ) -> tuple[CupOutline, ...]:
-    """All cups in a picture, whole or cut, largest arc first.
+    """All cups whose middle is in the picture, whole or cut, whole ones first and then by their arc.
+
+    Of a cup that is less than half in the picture the arc is too short: the circle is a guess, off by up to
+    its radius, and whatever makes an edge along the picture's margin passes for one.
 
     Args:
         probability: height×width, 0 (belt) to 1 (cup), covering exactly the frame.
@@ -138,7 +143,7 @@ def _measured(
     across: float,
     down: float,
 ) -> CupOutline | None:
-    """The circle fitted to the rim as the rays see it, in frame pixels; None if no rim is there."""
+    """The circle fitted to the rim as the rays see it, in frame pixels; None if no cup is there."""
     height, width = probability.shape
     offsets = np.arange(-_HALF_RAY, _HALF_RAY + _RAY_STEP / 2, _RAY_STEP)
     x, y, radius = circle
@@ -157,6 +162,10 @@ def _measured(
             return None
         shift = circle_shift(edge, seen)
         radius, x, y = radius + shift.radius, x + shift.x, y + shift.y
+    share = float((shift.weights > 0).mean())
+    in_picture = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
+    if not in_picture or share < _LEAST_SEEN:
+        return None
     scale = 0.5 * (across + down)
     margin = radius + 1.0
     inside = (
@@ -165,7 +174,6 @@ def _measured(
         and x <= width - 0.5 - margin
         and y <= height - 0.5 - margin
     )
-    share = float((shift.weights > 0).mean())
     return CupOutline(
         x=(x + 0.5) * across - 0.5,
         y=(y + 0.5) * down - 0.5,

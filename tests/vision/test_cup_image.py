@@ -6,7 +6,7 @@ import pytest
 
 from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
-from inspector.twin.cups import DefectKind, Stance, draw_cup, empty_belt
+from inspector.twin.cups import CupStream, DefectKind, Stance, draw_cup, empty_belt
 from inspector.vision import (
     GREY,
     RIM_PX,
@@ -198,3 +198,16 @@ def test_heat_comes_back_where_it_was_seen(view: ViewEntry, size: tuple[int, int
 def test_a_frame_without_pixels_is_refused_by_name(shape: tuple[int, int]) -> None:
     with pytest.raises(PixelError, match="shows nothing"):
         prepare(np.zeros(shape, np.uint8), FORMAT, segment(), None)
+
+
+@pytest.mark.parametrize("moved", [-124, -80, -1500, 300, 1300])
+def test_where_one_belts_light_ends_and_anothers_begins_there_is_no_cup(moved: int) -> None:
+    # The twin's cups each bring their own exposure along; a real belt has splices.
+    cup, belt = next(CupStream("type-01", 8)), empty_belt(8)
+    if moved < 0:
+        belt[:, :moved] = cup.frame[:, -moved:]
+    else:
+        belt[:, moved:] = cup.frame[:, :-moved]
+    place = cup.truth.centre_xy[0] + moved
+    cups = locate(mosaic(belt), FORMAT, segment())
+    assert [pytest.approx(cup.x, abs=40) for cup in cups] == [place] * (0 < place < 2880)

@@ -2,12 +2,16 @@
 
 import cv2
 import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from inspector.vision import CupOutline, find_cups
 
 FRAME = (2880, 1860)
 SMALL = (240, 155)
+CUP = (1440.0, 930.0, 640.0)
 
 
 def belt_with(*cups: tuple[float, float, float]) -> NDArray[np.float32]:
@@ -77,3 +81,35 @@ def test_a_rim_that_the_network_draws_double_is_one_cup() -> None:
     shifted = belt_with((1500.0, 930.0, 640.0))
     cups = find_cups(np.maximum(cup, shifted), (2880, 1860))
     assert len(cups) == 1
+
+
+@pytest.mark.parametrize("x", [-500.0, -200.0, -60.0, 2940.0, 3080.0, 3380.0])
+def test_less_than_half_a_cup_is_none_yet_for_its_circle_would_be_a_guess(x: float) -> None:
+    assert find_cups(belt_with((x, 930.0, 660.0)), FRAME) == ()
+
+
+ONE_CUP = belt_with(CUP)
+
+
+@given(
+    top=st.integers(0, 120),
+    height=st.integers(8, 155),
+    deep=st.floats(0.5, 8.0),
+    round_share=st.floats(0, 1),
+    side=st.sampled_from(["left", "right"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_an_edge_along_the_pictures_margin_is_no_cup(
+    top: int, height: int, deep: float, round_share: float, side: str
+) -> None:
+    rows, columns = np.arange(SMALL[1]), np.arange(SMALL[0]) + 0.5
+    off = 2 * (rows - top - height / 2) / height
+    # A strip of belt that the network takes for cup: higher than deep, its inner edge straight or rounded.
+    depth = min(deep, height / 4) * (
+        1 - round_share + round_share * np.clip(1 - off**2, 0, 1) ** 0.5
+    )
+    depth = np.where(np.abs(off) <= 1, depth, 0.0)
+    strip = np.clip(depth[:, None] + 0.5 - columns, 0, 1).astype(np.float32)
+    mask = np.maximum(ONE_CUP, strip if side == "left" else strip[:, ::-1])
+    (cup,) = find_cups(mask, FRAME)
+    assert is_at(cup, *CUP)
