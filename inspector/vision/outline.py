@@ -25,6 +25,8 @@ _LEAST_ARC = 0.12
 _LEAST_SEEN = 1 / 3
 """Part of the rim that must be seen: a half is in the picture when the middle is, less what chips hide."""
 _WHOLE_ARC = 0.7
+_LEAST_OF_WHOLE = 0.5
+"""A cut circle with less than this part of a whole one's radius beside it is no cup."""
 _MOST_CUPS = 8
 
 
@@ -83,6 +85,9 @@ def find_cups(
         for circle in circles
         if (outline := _measured(probability, circle, across, down)) is not None
     ]
+    # Cups of one belt are of about one size; a small one would be whole before and after this frame.
+    least = _LEAST_OF_WHOLE * max((cup.radius for cup in outlines if cup.whole), default=0.0)
+    outlines = [cup for cup in outlines if cup.whole or cup.radius >= least]
     apart: list[CupOutline] = []
     for cup in sorted(outlines, key=lambda cup: (cup.whole, cup.seen), reverse=True):
         # Cups stand beside each other: a circle whose middle is inside another is that cup seen again.
@@ -164,7 +169,7 @@ def _measured(
         radius, x, y = radius + shift.radius, x + shift.x, y + shift.y
     share = float((shift.weights > 0).mean())
     in_picture = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
-    if not in_picture or share < _LEAST_SEEN:
+    if not in_picture or share < _LEAST_SEEN or radius < _SMALLEST_RADIUS:
         return None
     scale = 0.5 * (across + down)
     margin = radius + 1.0

@@ -88,6 +88,14 @@ def test_less_than_half_a_cup_is_none_yet_for_its_circle_would_be_a_guess(x: flo
     assert find_cups(belt_with((x, 930.0, 660.0)), FRAME) == ()
 
 
+def test_of_something_small_that_is_cut_beside_a_whole_cup_no_cup_is_made() -> None:
+    cups = find_cups(belt_with((1440.0, 930.0, 640.0), (2860.0, 700.0, 190.0)), FRAME)
+    assert [round(cup.radius) for cup in cups] == [640]
+    # By itself it may be one, and whole it is.
+    assert len(find_cups(belt_with((2860.0, 700.0, 190.0)), FRAME)) == 1
+    assert len(find_cups(belt_with((1440.0, 930.0, 640.0), (2500.0, 700.0, 190.0)), FRAME)) == 2
+
+
 ONE_CUP = belt_with(CUP)
 
 
