@@ -30,7 +30,7 @@ class GateFailed:
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """Free run: the cups in a frame."""
+    """Free run: the cups in a frame; with a ``fault`` nobody knows which there are."""
 
     frame: FrameInfo
     cups: tuple[CupOutline, ...]

@@ -40,6 +40,7 @@ from inspector.tracking import (
     Tracker,
     Unaccounted,
     Unclaimed,
+    Unwatched,
     frame_key,
 )
 from inspector.vision import CupOutline
@@ -217,6 +218,8 @@ class Lane:
         """Free run: tell the crossing what the frame shows."""
         if located.fault:
             self._log.error("frame_not_searched", fault=located.fault)
+            self.books.dropped("frame_not_searched")
+            return
         assert self._crossing is not None
         self._cups[frame_key(located.frame)] = located.cups
         while len(self._cups) > _FRAMES_REMEMBERED:
@@ -231,14 +234,26 @@ class Lane:
             settled_ns = self._crossing.settled_ns
             self._do(self._tracker.watched(self._session, settled_ns, now_ns), now_ns)
 
-    def _number(self, crossed: Iterable[Crossed], now_ns: int) -> None:
-        assert self._crossing is not None
-        if self._crossing.phantoms:
-            self.books.dropped("cup_phantom", self._crossing.phantoms)
-            self._crossing.phantoms = 0
-        for cup in crossed:
-            self._counted += 1
-            self._do(self._tracker.crossing(self._session, self._counted, cup, now_ns), now_ns)
+    def _number(self, crossed: Iterable[Crossed | Unwatched], now_ns: int) -> None:
+        for event in crossed:
+            match event:
+                case Unwatched(until_ns=until_ns):
+                    self._count_anew(until_ns, now_ns)
+                case Crossed():
+                    self._counted += 1
+                    self._do(
+                        self._tracker.crossing(self._session, self._counted, event, now_ns), now_ns
+                    )
+
+    def _count_anew(self, until_ns: int, now_ns: int) -> None:
+        """As after a start: what went by unseen is unknown, so whatever is open is rejected."""
+        self._session, self._counted = max(self._session + 1, int(time.time())), 0
+        self.books.event("belt_unwatched", {"session": self._session})
+        self._log.error(
+            "belt_unwatched",
+            remedy="too many frames in a row were lost: look at camera, network and load",
+        )
+        self._do(self._tracker.watched(self._session, until_ns, now_ns), now_ns)
 
     def _outline(self, inspect: Inspect) -> CupOutline | None:
         """Free run: the cup that the part is, among those seen in its frame."""

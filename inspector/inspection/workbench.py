@@ -123,7 +123,9 @@ class Workbench:
         frame = job.frame
         try:
             raw = job.eyes.acquisition.pixels(frame)
-            cups = () if raw is None else job.eyes.locate(raw, frame.pixel_format)
+            if raw is None:
+                return Located(frame, (), "overwritten before it was looked at")
+            cups = job.eyes.locate(raw, frame.pixel_format)
         except (InspectorError, PixelError) as error:
             return Located(frame, (), str(error))
         return Located(frame, cups)

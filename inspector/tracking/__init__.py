@@ -1,6 +1,6 @@
 """The part tracker: a pure state machine. Bad until proven good."""
 
-from inspector.tracking.crossing import Crossed, Crossing, Sighting
+from inspector.tracking.crossing import Crossed, Crossing, Sighting, Unwatched
 from inspector.tracking.effects import (
     Closed,
     Effect,
@@ -35,5 +35,6 @@ __all__ = [
     "Unaccounted",
     "Unclaimed",
     "UnclaimedWhy",
+    "Unwatched",
     "frame_key",
 ]

@@ -3,7 +3,9 @@
 At a known belt speed every sighting of a cup says when that cup's centre crosses the picture's centre,
 wherever in the picture it stands. All sightings of one cup say nearly the same time, two cups' times lie
 at least one spacing apart: so cups are told apart by crossing time, and a lost frame or a cup missed in
-one needs no special care. Pure: no clock; times come with the frames.
+one needs no special care. Every cup seen is a part, were it once and cut: whoever is in doubt is told, and
+rejected for want of a frame. Only where so many frames are lost that a cup could have crossed the picture
+unseen, nothing is known, and that is told, too. Pure: no clock; times come with the frames.
 """
 
 import math
@@ -12,14 +14,8 @@ from dataclasses import dataclass
 
 from inspector.core.frame import FrameInfo
 
-_PARTIAL_SHARE = 0.6
-"""Of a cup cut by the picture's edge only a part is seen, whose middle is up to half a diameter, so at
-most half a spacing, from the cup's own; and a little for noise."""
-_WHOLE_SHARE = 0.5
-_PHANTOM_SIGHTINGS = 2
-"""A cup that crosses is seen in more frames than this, unless most of them are lost."""
 _SAME_SHARE = 0.5
-"""Two sightings of one frame nearer than this part of a spacing are of one cup."""
+"""Two sightings nearer than this part of a spacing are of one cup."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +23,7 @@ class Sighting:
     """One cup in one frame.
 
     Attributes:
-        x_px: its centre, or that of its visible part, from the left edge.
+        x_px: its centre, from the left edge; it is in the picture.
         y_px: likewise, from the top.
         whole: it is not cut by the picture's edge.
     """
@@ -54,6 +50,17 @@ class Crossed:
     y_px: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """So many frames are lost that cups may have crossed the picture unseen.
+
+    Attributes:
+        until_ns: until then; cups that cross later are seen again.
+    """
+
+    until_ns: int
+
+
 @dataclass(slots=True, eq=False)
 class _Cup:
     """A cup in view: when it crosses, its best frame so far, and whether it has been told."""
@@ -63,7 +70,6 @@ class _Cup:
     frame: FrameInfo | None = None
     sighting: Sighting | None = None
     told: bool = False
-    sightings: int = 0
 
 
 class Crossing:
@@ -88,12 +94,10 @@ class Crossing:
         self._px_per_ns = belt_px_per_s / 1e9
         self._spacing_px = spacing_px
         self._spacing_ns = spacing_px / abs(self._px_per_ns)
-        self._in_view_ns = round((width_px + spacing_px) / 2 / abs(self._px_per_ns))
+        self._in_view_ns = round(width_px / 2 / abs(self._px_per_ns))
         self._patience_ns = patience_ns
         self._cups: list[_Cup] = []
         self._exposed_ns: int | None = None
-        self.phantoms = 0
-        """Cups thrown away because they were another's second circle: to be counted by the caller."""
 
     @property
     def settled_ns(self) -> int | None:
@@ -104,14 +108,27 @@ class Crossing:
         pending = min(untold, default=self._exposed_ns)
         return min(pending, self._exposed_ns - self._in_view_ns)
 
-    def observe(self, frame: FrameInfo, cups: Sequence[Sighting]) -> list[Crossed]:
-        """A frame shows these cups, in any order. Frames come in the order of their exposure."""
+    def observe(self, frame: FrameInfo, cups: Sequence[Sighting]) -> list[Crossed | Unwatched]:
+        """A frame shows these cups, the surest first. Frames come in the order of their exposure.
+
+        A frame that nobody could look at is not to be told: it would stand for an empty belt.
+        """
+        told: list[Crossed | Unwatched] = []
+        if self._exposed_ns is not None and frame.exposed_ns - self._exposed_ns >= (
+            2 * self._in_view_ns
+        ):
+            told = [
+                *self._decided(frame.exposed_ns),
+                Unwatched(frame.exposed_ns - self._in_view_ns),
+            ]
         unmatched = [(self._crossing_ns(frame, one), one) for one in self._distinct(cups)]
         free = list(self._cups)
         # The closest pair first, so that no sighting takes the cup that another fits better.
-        while pairs := [(self._apart(c, *s), c, s) for c in free for s in unmatched]:
+        while pairs := [
+            (self._apart(c, at_ns), c, (at_ns, s)) for c in free for at_ns, s in unmatched
+        ]:
             apart, cup, seen = min(pairs, key=lambda pair: pair[0])
-            if apart >= 1:
+            if apart >= _SAME_SHARE:
                 break
             free.remove(cup)
             unmatched.remove(seen)
@@ -122,7 +139,7 @@ class Crossing:
             self._cups.append(cup)
         self._cups.sort(key=lambda cup: cup.at_ns)
         self._exposed_ns = max(frame.exposed_ns, self._exposed_ns or frame.exposed_ns)
-        return self._decided(self._exposed_ns)
+        return [*told, *self._decided(self._exposed_ns)]
 
     def tick(self, now_ns: int) -> list[Crossed]:
         """Time passes without frames: cups in view are given up after ``patience_ns``."""
@@ -144,16 +161,13 @@ class Crossing:
         to_go_px = self._width_px / 2 - sighting.x_px
         return frame.exposed_ns + round(to_go_px / self._px_per_ns)
 
-    def _apart(self, cup: _Cup, at_ns: int, sighting: Sighting) -> float:
-        """How far a sighting is from a cup; from 1 on it is not of this cup."""
-        both_whole = cup.frame is not None and sighting.whole
-        share = _WHOLE_SHARE if both_whole else _PARTIAL_SHARE
-        return abs(cup.at_ns - at_ns) / (share * self._spacing_ns)
+    def _apart(self, cup: _Cup, at_ns: int) -> float:
+        """How far from a cup's crossing another time is, in spacings."""
+        return abs(cup.at_ns - at_ns) / self._spacing_ns
 
     def _improve(self, cup: _Cup, frame: FrameInfo, at_ns: int, sighting: Sighting) -> None:
         """Keep the better frame: a whole cup before a partial one, then the nearer to the centre."""
         off_px = abs(sighting.x_px - self._width_px / 2)
-        cup.sightings += 1
         if cup.told or (cup.frame is not None and not sighting.whole):
             return
         if off_px < cup.off_px or (sighting.whole and cup.frame is None):
@@ -170,9 +184,6 @@ class Crossing:
             if exposed_ns < self._settled_at(cup):
                 break
             cup.told = True
-            if cup.frame is None and self._is_of_another(cup):
-                self.phantoms += 1
-                continue
             x_px, y_px = (
                 (None, None)
                 if cup.sighting is None
@@ -189,17 +200,6 @@ class Crossing:
             if not cup.told or exposed_ns < cup.at_ns + self._in_view_ns + self._spacing_ns
         ]
         return crossed
-
-    def _is_of_another(self, cup: _Cup) -> bool:
-        """A cup hardly ever seen, never whole, and nearer than any cup can stand to one that was whole.
-
-        Vision now and then makes a second, cut circle of one cup's rim. It is no part of its own: a part
-        made of it would reject its neighbour as too close.
-        """
-        return cup.sightings <= _PHANTOM_SIGHTINGS and any(
-            other.frame is not None and abs(other.at_ns - cup.at_ns) < self._spacing_ns
-            for other in self._cups
-        )
 
     def _settled_at(self, cup: _Cup) -> int:
         """From this exposure on the cup is further from the centre than in its best frame."""

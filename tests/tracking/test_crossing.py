@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspector.core.frame import FrameInfo
-from inspector.tracking import Crossed, Crossing, Sighting
+from inspector.tracking import Crossed, Crossing, Sighting, Unwatched
 
 WIDTH = 2880
 DIAMETER = 1300.0
@@ -23,11 +23,10 @@ def a_frame(frame_id: int, exposed_ns: int) -> FrameInfo:
 
 
 def shown(x_px: float) -> Sighting | None:
-    """What vision says of a cup whose centre is at x: cut by the edge, its middle moves inwards."""
-    left, right = max(x_px - DIAMETER / 2, 0), min(x_px + DIAMETER / 2, WIDTH)
-    if right - left < 100:
+    """What vision says of a cup whose centre is at x: nothing while that is outside the picture."""
+    if not 0 <= x_px <= WIDTH:
         return None
-    return Sighting((left + right) / 2, 930.0, whole=right - left == DIAMETER)
+    return Sighting(x_px, 930.0, whole=DIAMETER / 2 <= x_px <= WIDTH - DIAMETER / 2)
 
 
 def belt(
@@ -49,10 +48,14 @@ def watch(
     crossed: list[Crossed] = []
     for frame, sightings in frames:
         before_ns = crossing.settled_ns
-        new = crossing.observe(frame, sightings)
-        assert before_ns is None or all(c.at_ns >= before_ns - 40 * MS for c in new)
+        new = cups_of(crossing.observe(frame, sightings))
+        assert before_ns is None or all(c.at_ns >= before_ns - 5 * MS for c in new)
         crossed += new
     return crossed + crossing.tick(end_ns)
+
+
+def cups_of(told: list[Crossed | Unwatched]) -> list[Crossed]:
+    return [event for event in told if isinstance(event, Crossed)]
 
 
 @pytest.mark.parametrize("speed", [9000.0, -9000.0])
@@ -106,18 +109,37 @@ def test_a_cup_that_vision_sees_twice_in_one_frame_is_still_one_part(
     assert abs(crossed.at_ns - 300 * MS) < 5 * MS
 
 
-@pytest.mark.parametrize("beside_px", [-1310.0, 1310.0])
-@pytest.mark.parametrize("in_frame", range(4, 9))
-def test_a_phantom_nearer_than_cups_can_stand_is_no_part(in_frame: int, beside_px: float) -> None:
-    frames = belt(9000, [300 * MS], [50 * MS * n for n in range(12)])
+@pytest.mark.parametrize("in_frame", range(3, 10))
+def test_whatever_is_seen_by_itself_is_a_part_were_it_seen_once_and_cut(in_frame: int) -> None:
+    # (2843, 665): a circle that vision once made of the belt's light, in one frame of thousands.
+    frames = belt(9000, [300 * MS], [50 * MS * n for n in range(16)])
     frame, sightings = frames[in_frame]
-    phantom = [Sighting(s.x_px + beside_px, s.y_px, whole=False) for s in sightings]
-    frames[in_frame] = (frame, [*sightings, *phantom])
+    frames[in_frame] = (frame, [*sightings, Sighting(2843.0, 665.0, whole=False)])
+    crossed = watch(9000, frames, 2000 * MS)
+    of_the_cup = [c for c in crossed if c.frame is not None]
+    assert [round(c.at_ns / MS) for c in of_the_cup] == [300]
+    near_the_cup = abs(frame.exposed_ns - 300 * MS - 1403 / 9000 * 1e9) < 700 / 9000 * 1e9
+    assert len(crossed) == (1 if near_the_cup else 2)
+
+
+def test_after_so_many_lost_frames_that_a_cup_may_have_crossed_unseen_that_is_told() -> None:
     crossing = Crossing(WIDTH, 9000, SPACING, PATIENCE_NS)
-    told = [crossed for frame, seen in frames for crossed in crossing.observe(frame, seen)]
-    told += crossing.tick(2000 * MS)
-    assert [crossed.frame is not None for crossed in told] == [True]
-    assert crossing.phantoms == 1
+    frames = belt(9000, [510 * MS, 700 * MS, 960 * MS], [i * 50 * MS for i in range(40)])
+    before, after = frames[:13], frames[19:]
+    told = [event for frame, seen in before for event in crossing.observe(frame, seen)]
+    # The last frame before was at 600 ms, and a cup is in the picture for 320 ms.
+    told += crossing.observe(*after[0])
+    assert [round(event.at_ns / MS) for event in cups_of(told)] == [510, 700]
+    assert told[-1] == Unwatched(after[0][0].exposed_ns - 160 * MS)
+    told = [event for frame, seen in after[1:] for event in crossing.observe(frame, seen)]
+    assert [round(event.at_ns / MS) for event in cups_of(told)] == [960]
+    assert len(told) == 1
+
+
+def test_a_gap_in_which_no_cup_could_cross_unseen_is_none() -> None:
+    crossing = Crossing(WIDTH, 9000, SPACING, PATIENCE_NS)
+    for at_ms in (0, 50, 350, 400, 700):
+        assert crossing.observe(a_frame(at_ms, at_ms * MS), []) == []
 
 
 def test_two_cups_partly_in_the_picture_are_two() -> None:
@@ -170,12 +192,13 @@ def test_a_belt_that_stands_is_refused(values: tuple[int, float, float, int]) ->
     seed=st.integers(0, 2**32 - 1),
     speed=st.sampled_from([7000.0, -7000.0, 9000.0, 20000.0]),
     period_ms=st.sampled_from([30, 45, 50]),
+    lost=st.sampled_from([0.0, 0.05, 0.4]),
 )
-@example(seed=1_098_817_485, speed=20000.0, period_ms=50)
-def test_cups_are_never_told_twice_and_hardly_ever_missed(
-    seed: int, speed: float, period_ms: int
+@example(seed=1_098_817_485, speed=20000.0, period_ms=50, lost=0.05)
+def test_every_cup_that_was_seen_is_told_once_and_no_other(
+    seed: int, speed: float, period_ms: int, lost: float
 ) -> None:
-    """Random gaps, frames lost, cups missed by vision in a frame, places a few px off."""
+    """Random gaps, frames lost, cups missed or seen twice in a frame, places a few px off."""
     dice = random.Random(seed)
     spacing_ns = SPACING / abs(speed) * 1e9
     crossings, at_ns = [], 500.0 * MS
@@ -185,34 +208,41 @@ def test_cups_are_never_told_twice_and_hardly_ever_missed(
     exposures = [i * period_ms * MS for i in range(round(at_ns / MS / period_ms) + 20)]
     frames = []
     for frame, seen in belt(speed, crossings, exposures):
-        if dice.random() < 0.05:
+        if dice.random() < lost:
             continue
-        jittered = [
-            Sighting(s.x_px + dice.uniform(-8, 8), s.y_px, s.whole)
-            for s in seen
-            if dice.random() > 0.03
-        ]
-        dice.shuffle(jittered)
-        frames.append((frame, jittered))
+        sightings = []
+        for s in dice.sample(seen, len(seen)):
+            if dice.random() < 0.1:
+                continue
+            off = 8 if s.whole else 25
+            sightings.append(Sighting(s.x_px + dice.uniform(-off, off), s.y_px, s.whole))
+            if dice.random() < 0.1:
+                again = s.x_px + dice.uniform(-0.4, 0.4) * SPACING
+                sightings.append(Sighting(again, s.y_px, whole=False))
+        frames.append((frame, sightings))
     crossed = watch(speed, frames, exposures[-1] + 1000 * MS)
-    # Which true cup is nearest to each told one?
-    nearest = [min(range(12), key=lambda i: abs(crossings[i] - c.at_ns)) for c in crossed]
-    assert len(set(nearest)) == len(nearest), "a cup was told twice"
-    sightings: dict[int, list[bool]] = {}
-    for frame, seen in frames:
-        for s in seen:
-            off_px = [
-                abs(WIDTH / 2 + speed * (frame.exposed_ns - at_ns) / 1e9 - s.x_px)
-                for at_ns in crossings
-            ]
-            sightings.setdefault(off_px.index(min(off_px)), []).append(s.whole)
-    assert set(nearest) <= set(sightings)
-    for cup in set(sightings) - set(nearest):
-        # Such a one cannot be told from the second circle that vision now and then makes of a rim.
-        assert len(sightings[cup]) <= 2, "a cup was missed"
-        assert not any(sightings[cup]), "a cup that was seen whole was missed"
-        beside = [c for c in crossed if abs(c.at_ns - crossings[cup]) < 1.1 * spacing_ns]
-        assert any(c.frame is not None for c in beside), "a cup by itself was missed"
-    for cup, c in zip(nearest, crossed, strict=True):
-        if c.frame is not None:
-            assert abs(c.at_ns - crossings[cup]) < 2 * MS
+
+    def nearest(at_ns: float) -> int:
+        return min(range(12), key=lambda i: abs(crossings[i] - at_ns))
+
+    told = [nearest(c.at_ns) for c in crossed]
+    seen_whole = {
+        nearest(frame.exposed_ns + (WIDTH / 2 - s.x_px) / speed * 1e9)
+        for frame, sightings in frames
+        for s in sightings
+        if s.whole
+    }
+    seen_at_all = {
+        i
+        for i, at in enumerate(crossings)
+        for frame, sightings in frames
+        for s in sightings
+        if abs(frame.exposed_ns + (WIDTH / 2 - s.x_px) / speed * 1e9 - at) < 26 / abs(speed) * 1e9
+    }
+    assert sorted(told) == sorted(seen_at_all)
+    assert {cup for cup, c in zip(told, crossed, strict=True) if c.frame is not None} == seen_whole
+    for cup, c in zip(told, crossed, strict=True):
+        assert (
+            abs(c.at_ns - crossings[cup])
+            < (8.1 if c.frame is not None else 25.1) / abs(speed) * 1e9
+        )
