@@ -108,3 +108,13 @@ def test_a_format_nobody_knows_rejects_the_part_and_leaves_the_workbench_alive(
     located = bench.posted.get(timeout=5)
     assert isinstance(located, Located)
     assert "YUV411" in located.fault
+
+
+def test_a_frame_overwritten_before_it_was_searched_is_not_told_to_be_empty(bench: Bench) -> None:
+    frame = bench.frame()
+    for _ in range(3):
+        bench.frame()
+    assert bench.workbench.locate(frame)
+    located = bench.posted.get(timeout=5)
+    assert isinstance(located, Located)
+    assert "overwritten" in located.fault
