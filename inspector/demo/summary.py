@@ -17,11 +17,19 @@ FRAME_TOLERANCE_NS = 10_000_000
 
 @dataclass(frozen=True, slots=True)
 class GateAction:
-    """What the diverter did with one part, from the PLC's log."""
+    """What the diverter did with one part, from the PLC's log.
+
+    Attributes:
+        number: the part's.
+        passed: let through.
+        reason: the PLC's own.
+        result: the number of the line's result that it went by, None without one.
+    """
 
     number: int
     passed: bool
     reason: str
+    result: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,9 +43,15 @@ class ExposedFrame:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What the ledger says of one part."""
+    """What the ledger says of one part.
+
+    Attributes:
+        number: the part that it is about.
+        told_as: the number under which the line told the PLC of it: its own count's in free run.
+    """
 
     number: int
+    told_as: int
     outcome: str
     reason: str
     frame_id: int | None
@@ -125,7 +139,7 @@ def summarise(
             broken.append(f"part {number} has {len(own)} ledger rows")
         row = own[0] if len(own) == 1 else None
         action = actions.get(number)
-        fault = _mis_diversion(number, row, action, frames)
+        fault = _mis_diversion(number, own, action, frames)
         if fault:
             mis_diverted += 1
             broken.append(f"part {number}: {fault}")
@@ -170,22 +184,30 @@ def summarise(
 
 
 def _mis_diversion(
-    number: int, row: Row | None, action: GateAction | None, frames: Sequence[ExposedFrame]
+    number: int, own: Sequence[Row], action: GateAction | None, frames: Sequence[ExposedFrame]
 ) -> str | None:
-    """Why this part went the wrong way for the wrong reason, or None."""
+    """Why this part went the wrong way for the wrong reason, or None.
+
+    Two rows of one part are a fault, but a part that went by the OK of one of them had an OK of its own.
+    """
     if action is None:
         return "the gate has no record of it"
-    if action.passed and (row is None or row.outcome != "pass"):
-        return "passed without an OK of its own"
-    if row is None or row.frame_id is None or row.exposed_ns is None:
-        return "passed without a frame" if action.passed else None
-    # The camera's log has the ids as they go over the wire, which a camera of 16 bits counts round.
-    ids = (row.frame_id, (row.frame_id - 1) % 65_535 + 1)
-    seen = [
-        frame.part
-        for frame in frames
-        if frame.frame_id in ids and abs(frame.exposed_ns - row.exposed_ns) < FRAME_TOLERANCE_NS
-    ]
-    if seen != [number] and row.reason in ("clean", "defect"):
-        return f"judged on a frame that shows part {seen or 'nobody knows'}"
+    if action.passed:
+        by = [row for row in own if row.outcome == "pass" and row.told_as == action.result]
+        if not by:
+            return "passed without an OK of its own"
+        if any(row.frame_id is None or row.exposed_ns is None for row in by):
+            return "passed without a frame"
+    for row in own:
+        if row.frame_id is None or row.exposed_ns is None or row.reason not in ("clean", "defect"):
+            continue
+        # The camera's log has the ids as they go over the wire, which a camera of 16 bits counts round.
+        ids = (row.frame_id, (row.frame_id - 1) % 65_535 + 1)
+        seen = [
+            frame.part
+            for frame in frames
+            if frame.frame_id in ids and abs(frame.exposed_ns - row.exposed_ns) < FRAME_TOLERANCE_NS
+        ]
+        if seen != [number]:
+            return f"judged on a frame that shows part {seen or 'nobody knows'}"
     return None

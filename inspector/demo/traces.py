@@ -46,7 +46,9 @@ def read_truth(path: Path) -> list[Cup]:
 def read_actions(path: Path) -> dict[int, GateAction]:
     """What the diverter did with each part, from the PLC's log."""
     return {
-        row["number"]: GateAction(row["number"], row["action"] == "passed", row["reason"])
+        row["number"]: GateAction(
+            row["number"], row["action"] == "passed", row["reason"], row["result_number"]
+        )
         for row in _lines(path)
     }
 
@@ -65,7 +67,7 @@ def read_rows(
     """
     with sqlite3.connect(ledger_file(records)) as ledger:
         stored = ledger.execute(
-            "SELECT number, outcome, reason, frame_id, exposed_ns, latency_ns, triggered FROM parts "
+            "SELECT number, number, outcome, reason, frame_id, exposed_ns, latency_ns, triggered FROM parts "
             "ORDER BY id"
         ).fetchall()
     rows = []

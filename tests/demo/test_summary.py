@@ -15,6 +15,7 @@ def row(number: int, reason: str = "clean", shows: int | None = None) -> Row:
     frame = number if shows is None else shows
     return Row(
         number=number,
+        told_as=number,
         outcome="pass" if reason == "clean" else "reject",
         reason=reason,
         frame_id=frame,
@@ -28,7 +29,7 @@ def run(rows: list[Row], passed: set[int], truth: dict[int, list[str]] | None = 
     return summarise(
         truth=truth,
         rows=rows,
-        actions={n: GateAction(n, n in passed, "") for n in truth},
+        actions={n: GateAction(n, n in passed, "", n) for n in truth},
         frames=[ExposedFrame(n, exposed_at(n), n) for n in truth],
         duration_s=1.0,
     )
@@ -71,6 +72,19 @@ def test_a_reject_on_the_neighbours_picture_is_a_mis_diversion_too() -> None:
 def test_a_pass_without_any_frame_is_seen() -> None:
     ghost = replace(row(3), frame_id=None, exposed_ns=None)
     assert run([row(1), row(2, "defect"), ghost], passed={1, 3}).mis_diverted == 1
+
+
+def test_a_part_that_passed_on_another_parts_ok_is_seen_though_it_had_one_itself() -> None:
+    summary = run([row(1), row(2), replace(row(3), told_as=4)], passed={1, 2, 3})
+    assert summary.broken == ["part 3: passed without an OK of its own"]
+
+
+def test_a_part_with_a_row_too_many_that_passed_on_its_own_ok_is_no_mis_diversion() -> None:
+    nothing = replace(row(1, "no_cup"), told_as=7, frame_id=None, exposed_ns=None)
+    summary = run([nothing, *GOOD], passed={1, 3})
+    assert summary.broken == ["part 1 has 2 ledger rows"]
+    assert (summary.mis_diverted, summary.missing_rows) == (0, 1)
+    assert not summary.invariants_held
 
 
 def test_a_part_without_its_row_and_one_with_two_rows_are_seen() -> None:
