@@ -139,7 +139,12 @@ class Crossing:
             self._cups.append(cup)
         self._cups.sort(key=lambda cup: cup.at_ns)
         self._exposed_ns = max(frame.exposed_ns, self._exposed_ns or frame.exposed_ns)
-        return [*told, *self._decided(self._exposed_ns)]
+        told += self._decided(self._exposed_ns)
+        # A cup that was told stays known until frames come from after it left, however late they are, or
+        # it would be told twice.
+        gone_ns = self._exposed_ns - self._in_view_ns - self._spacing_ns
+        self._cups = [cup for cup in self._cups if not cup.told or cup.at_ns > gone_ns]
+        return told
 
     def tick(self, now_ns: int) -> list[Crossed]:
         """Time passes without frames: cups in view are given up after ``patience_ns``."""
@@ -193,12 +198,6 @@ class Crossing:
                 )
             )
             crossed.append(Crossed(cup.at_ns, cup.frame, x_px, y_px))
-        # A cup that was told stays known until it has left the picture, or it would be told twice.
-        self._cups = [
-            cup
-            for cup in self._cups
-            if not cup.told or exposed_ns < cup.at_ns + self._in_view_ns + self._spacing_ns
-        ]
         return crossed
 
     def _settled_at(self, cup: _Cup) -> int:
