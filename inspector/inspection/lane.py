@@ -175,9 +175,12 @@ class Lane:
         self._do(self._tracker.stop(now_ns), now_ns)
 
     def _commanded(self, session: int) -> dict[int, Outcome]:
-        """Outcomes of the parts of a count that were commanded lately; in free run the count is ours."""
-        ours = self._session if self._free_run else session
-        return {p.number: outcome for p, outcome in self._outcomes.items() if p.session == ours}
+        """Outcomes of the parts of a count that were commanded lately; in free run all counts are ours."""
+        return {
+            part.number: outcome
+            for part, outcome in self._outcomes.items()
+            if self._free_run or part.session == session
+        }
 
     # -- photo-eye and frames ----------------------------------------------------------------------
 
@@ -246,14 +249,18 @@ class Lane:
                     )
 
     def _count_anew(self, until_ns: int, now_ns: int) -> None:
-        """As after a start: what went by unseen is unknown, so whatever is open is rejected."""
-        self._session, self._counted = max(self._session + 1, int(time.time())), 0
+        """As after a start: what went by unseen is unknown, so whatever is open is rejected.
+
+        The numbers go on, so that what the gate says of one part cannot be taken for another's.
+        """
+        self._session = max(self._session + 1, int(time.time()))
         self.books.event("belt_unwatched", {"session": self._session})
         self._log.error(
             "belt_unwatched",
             remedy="too many frames in a row were lost: look at camera, network and load",
         )
         self._do(self._tracker.watched(self._session, until_ns, now_ns), now_ns)
+        self._tracker.resume_after(self._session, self._counted)
 
     def _outline(self, inspect: Inspect) -> CupOutline | None:
         """Free run: the cup that the part is, among those seen in its frame."""

@@ -13,8 +13,9 @@ from inspector.config import CameraSettings, LaneSettings, PartSettings
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
+from inspector.gate import Incoming
 from inspector.inspection.changeover import Changeover
-from inspector.inspection.events import Examined, Located
+from inspector.inspection.events import Examined, GateAnswered, Located
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination
 from inspector.inspection.lane import Lane
@@ -37,10 +38,13 @@ class FreeRun:
         self.closed: list[Closed] = []
         self.dropped: list[str] = []
         self.events: list[str] = []
+        self.commanded: dict[int, Outcome] = {}
         self._to_examine: list[tuple[PartId, FrameInfo]] = []
         ignore: Any = lambda *_given, **_named: None  # noqa: E731
         gate: Any = SimpleNamespace(say=ignore, command=ignore, allow_heartbeat=ignore)
         books: Any = SimpleNamespace(
+            plc=ignore,
+            gate=lambda _reading, commanded: self.commanded.update(commanded),
             examined=ignore,
             closed=self.closed.append,
             dropped=lambda what, *_count: self.dropped.append(what),
@@ -74,6 +78,11 @@ class FreeRun:
 
     def shows_belt(self, exposed_ms: int, crossings_ms: list[float]) -> None:
         self.shows(exposed_ms, seen(exposed_ms, crossings_ms))
+
+    def gate_says(self) -> None:
+        """An exchange with the PLC."""
+        told = Incoming(0, 0, (), 0, 0, True, True, False, False, (), 0, 0, MS, 0)
+        self.lane.handle(GateAnswered("lane-1", told), 10_000 * MS)
 
     def passed_ms(self) -> list[float]:
         """When the parts that may pass crossed the picture's centre."""
@@ -123,8 +132,14 @@ def test_after_the_belt_was_not_watched_the_line_counts_anew_and_goes_on() -> No
         belt.shows_belt(at_ms, [800, 1150, 1500, 2000, 2500])
     # From 1310 to 1440 ms a cup would have been missed; 1150 and 1500 may have had that neighbour.
     assert belt.passed_ms() == [pytest.approx(800), pytest.approx(2000), pytest.approx(2500)]
-    before, after = (closed.verdict.part.session for closed in (belt.closed[0], belt.closed[-1]))
-    assert after > before
+    parts = [closed.verdict.part for closed in belt.closed]
+    assert parts[-1].session > parts[0].session
+    # The gate may still be at parts of the old count: their numbers are nobody else's.
+    assert [part.number for part in parts] == [1, 2, 3, 4, 5]
+    belt.gate_says()
+    assert belt.commanded == {
+        part.number: closed.verdict.outcome for part, closed in zip(parts, belt.closed, strict=True)
+    }
 
 
 @settings(max_examples=60, deadline=None)
