@@ -111,6 +111,7 @@ class Lane:
         self._crossing: Crossing | None = None
         self._session = int(time.time())
         self._counted = 0
+        self._unwatched_until_ns: int | None = None
         self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
 
     def healthy(self, now_ns: int) -> bool:
@@ -241,8 +242,12 @@ class Lane:
         for event in crossed:
             match event:
                 case Unwatched(until_ns=until_ns):
-                    self._count_anew(until_ns, now_ns)
+                    self._unwatched_until_ns = until_ns
+                    if self._tracker.open_parts:
+                        self._count_anew(until_ns, now_ns)
                 case Crossed():
+                    if self._unwatched_until_ns is not None:
+                        self._count_anew(self._unwatched_until_ns, now_ns)
                     self._counted += 1
                     self._do(
                         self._tracker.crossing(self._session, self._counted, event, now_ns), now_ns
@@ -253,11 +258,13 @@ class Lane:
 
         The numbers go on, so that what the gate says of one part cannot be taken for another's.
         """
+        self._unwatched_until_ns = None
         self._session = max(self._session + 1, int(time.time()))
         self.books.event("belt_unwatched", {"session": self._session})
         self._log.error(
             "belt_unwatched",
-            remedy="too many frames in a row were lost: look at camera, network and load",
+            remedy="frames lie so far apart that a cup may cross between them: look at camera, network and "
+            "load, or raise camera.frame_rate_hz",
         )
         self._do(self._tracker.watched(self._session, until_ns, now_ns), now_ns)
         self._tracker.resume_after(self._session, self._counted)

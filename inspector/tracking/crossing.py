@@ -52,10 +52,11 @@ class Crossed:
 
 @dataclass(frozen=True, slots=True)
 class Unwatched:
-    """So many frames are lost that cups may have crossed the picture unseen.
+    """What crossed is not sure: so many frames are lost that a cup may have gone by unseen, or one was found
+    only after the one behind it was told.
 
     Attributes:
-        until_ns: until then; cups that cross later are seen again.
+        until_ns: until then.
     """
 
     until_ns: int
@@ -98,6 +99,7 @@ class Crossing:
         self._patience_ns = patience_ns
         self._cups: list[_Cup] = []
         self._exposed_ns: int | None = None
+        self._told_ns: int | None = None
 
     @property
     def settled_ns(self) -> int | None:
@@ -146,7 +148,7 @@ class Crossing:
         self._cups = [cup for cup in self._cups if not cup.told or cup.at_ns > gone_ns]
         return told
 
-    def tick(self, now_ns: int) -> list[Crossed]:
+    def tick(self, now_ns: int) -> list[Crossed | Unwatched]:
         """Time passes without frames: cups in view are given up after ``patience_ns``."""
         return self._decided(now_ns - self._patience_ns)
 
@@ -180,9 +182,9 @@ class Crossing:
             if sighting.whole:
                 cup.frame, cup.sighting = frame, sighting
 
-    def _decided(self, exposed_ns: int) -> list[Crossed]:
+    def _decided(self, exposed_ns: int) -> list[Crossed | Unwatched]:
         """Cups of which no better frame can come, given all frames exposed until then; in order."""
-        crossed: list[Crossed] = []
+        crossed: list[Crossed | Unwatched] = []
         for cup in self._cups:
             if cup.told:
                 continue
@@ -198,6 +200,10 @@ class Crossing:
                 )
             )
             crossed.append(Crossed(cup.at_ns, cup.frame, x_px, y_px))
+            if self._told_ns is not None and cup.at_ns < self._told_ns:
+                crossed.append(Unwatched(self._told_ns))
+            else:
+                self._told_ns = cup.at_ns
         return crossed
 
     def _settled_at(self, cup: _Cup) -> int:

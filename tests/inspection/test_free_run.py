@@ -142,6 +142,18 @@ def test_after_the_belt_was_not_watched_the_line_counts_anew_and_goes_on() -> No
     }
 
 
+def test_a_belt_not_watched_while_nothing_was_on_it_matters_with_the_next_cup_only() -> None:
+    belt = FreeRun()
+    for at_ms in (0, 400, 800, 1200):
+        belt.shows_belt(at_ms, [])
+    assert belt.events == []
+    for at_ms in range(1250, 4000, PERIOD_MS):
+        belt.shows_belt(at_ms, [1200, 1700])
+    # Until 1040 ms a cup could have crossed unseen, too close to the first.
+    assert belt.events == ["belt_unwatched"]
+    assert belt.passed_ms() == [pytest.approx(1700)]
+
+
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_only_a_cup_that_stands_alone_passes_whatever_vision_makes_of_the_belt(seed: int) -> None:

@@ -51,7 +51,7 @@ def watch(
         new = cups_of(crossing.observe(frame, sightings))
         assert before_ns is None or all(c.at_ns >= before_ns - 5 * MS for c in new)
         crossed += new
-    return crossed + crossing.tick(end_ns)
+    return crossed + cups_of(crossing.tick(end_ns))
 
 
 def cups_of(told: list[Crossed | Unwatched]) -> list[Crossed]:
@@ -165,6 +165,17 @@ def test_when_the_camera_falls_silent_the_cup_in_view_is_still_told() -> None:
     assert len(crossing.tick(570 * MS + PATIENCE_NS)) == 1
 
 
+def test_what_is_found_only_after_a_cup_behind_it_was_told_makes_both_doubtful() -> None:
+    crossing = Crossing(WIDTH, 9000, SPACING, PATIENCE_NS)
+    told: list[Crossed | Unwatched] = []
+    for frame, seen in belt(9000, [300 * MS], [50 * MS * n for n in range(20)]):
+        if frame.exposed_ns == 350 * MS:
+            seen.append(Sighting(2700.0, 930.0, whole=False))
+        told += crossing.observe(frame, seen)
+    assert [round(event.at_ns / MS) for event in cups_of(told)] == [300, 210]
+    assert told[-1] == Unwatched(300 * MS)
+
+
 @pytest.mark.parametrize("late_ms", [0, 150, 300, 500, 900])
 @pytest.mark.parametrize("from_frame", range(2, 8))
 def test_a_cup_given_up_because_its_frames_come_late_is_not_told_again_when_they_come(
@@ -176,7 +187,7 @@ def test_a_cup_given_up_because_its_frames_come_late_is_not_told_again_when_they
     told = []
     for number, (frame, seen) in enumerate(frames):
         delay_ms = late_ms if number >= from_frame else 0
-        told += crossing.tick(frame.exposed_ns + delay_ms * MS)
+        told += cups_of(crossing.tick(frame.exposed_ns + delay_ms * MS))
         told += cups_of(crossing.observe(frame, seen))
     assert [round(c.at_ns / MS) for c in told] == [300]
 
@@ -240,9 +251,9 @@ def test_every_cup_that_was_seen_is_told_once_and_no_other(
     crossing, crossed, clock_ns = Crossing(WIDTH, speed, SPACING, PATIENCE_NS), [], 0
     for frame, sightings in frames:
         clock_ns = max(clock_ns, frame.exposed_ns + round(dice.uniform(0, late_ms) * MS))
-        crossed += crossing.tick(clock_ns)
+        crossed += cups_of(crossing.tick(clock_ns))
         crossed += cups_of(crossing.observe(frame, sightings))
-    crossed += crossing.tick(exposures[-1] + 3000 * MS)
+    crossed += cups_of(crossing.tick(exposures[-1] + 3000 * MS))
 
     def nearest(at_ns: float) -> int:
         return min(range(12), key=lambda i: abs(crossings[i] - at_ns))
