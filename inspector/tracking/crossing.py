@@ -4,8 +4,8 @@ At a known belt speed every sighting of a cup says when that cup's centre crosse
 wherever in the picture it stands. All sightings of one cup say nearly the same time, two cups' times lie
 at least one spacing apart: so cups are told apart by crossing time, and a lost frame or a cup missed in
 one needs no special care. Every cup seen is a part, were it once and cut: whoever is in doubt is told, and
-rejected for want of a frame. Only where so many frames are lost that a cup could have crossed the picture
-unseen, nothing is known, and that is told, too. Pure: no clock; times come with the frames.
+rejected for want of a frame. Where so many frames are lost that a cup could have crossed the picture
+unseen, that is told, too. Pure: no clock; times come with the frames.
 """
 
 import math
@@ -52,8 +52,10 @@ class Crossed:
 
 @dataclass(frozen=True, slots=True)
 class Unwatched:
-    """What crossed is not sure: so many frames are lost that a cup may have gone by unseen, or one was found
-    only after the one behind it was told.
+    """What crossed is not sure.
+
+    So many frames are lost that a cup may have gone by unseen, or one was found only after the one behind
+    it was told.
 
     Attributes:
         until_ns: until then.
