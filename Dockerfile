@@ -13,7 +13,7 @@ COPY pyproject.toml README.md ./
 COPY deploy/constraints.txt deploy/
 COPY inspector inspector
 RUN python -m venv /opt/inspector \
- && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt '.[hmi,s7,teacher]' \
+ && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt '.[hmi,opcua,s7,teacher]' \
  && if [ "$DEVICE" = gpu ]; then \
       /opt/inspector/bin/pip uninstall --yes onnxruntime \
       && /opt/inspector/bin/pip install --no-cache-dir 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'; \

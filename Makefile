@@ -39,10 +39,11 @@ $(VENV)/.demo: $(VENV)/bin/python pyproject.toml deploy/constraints.txt
 	@touch $@
 
 # The S7 peer of the tests has the module name of the driver's library: it lives in a folder of its own.
-$(VENV)/.dev: $(VENV)/.demo
+$(VENV)/.dev: $(VENV)/.demo tests/gate/opcua/node_opcua/package-lock.json
 	deploy/system-packages.sh test
 	$(BIN)/pip install --quiet --disable-pip-version-check -c deploy/constraints.txt -e '.[dev,train]'
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/peers/snap7-2 python-snap7==2.0.2
+	npm ci --prefix tests/gate/opcua/node_opcua --ignore-scripts --no-audit --no-fund --loglevel=error
 	@touch $@
 
 clean:

@@ -20,6 +20,8 @@ case "${1:-}" in
     want mbpoll mbpoll
     [ -e /usr/include/modbus/modbus.h ] || need+=(libmodbus-dev)
     want promtool prometheus
+    want node nodejs
+    want npm npm
     ;;
   *)
     echo "usage: $0 venv|demo|test" >&2

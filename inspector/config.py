@@ -207,6 +207,36 @@ class S7GateSettings(GateSettings):
         return self
 
 
+class OpcUaGateSettings(GateSettings):
+    """The line is an OPC UA server; the PLC is its client, and so may others be."""
+
+    driver: Literal["opcua"] = Field(description="how the gate is driven")
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    port: int = Field(default=4840, ge=1, le=65535, description="OPC UA TCP port")
+    certificate: ConfiguredPath | None = Field(
+        default=None,
+        description="the line's certificate (.der or .pem); with it only Basic256Sha256 is spoken",
+    )
+    private_key: ConfiguredPath | None = Field(
+        default=None, description="the certificate's private key (.der or .pem)"
+    )
+    trusted_clients: ConfiguredPath | None = Field(
+        default=None, description="folder of the certificates of the clients that are let in"
+    )
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"opc.tcp://{self.host}:{self.port}"
+
+    @model_validator(mode="after")
+    def _secured_wholly_or_not_at_all(self) -> "OpcUaGateSettings":
+        files = (self.certificate, self.private_key, self.trusted_clients)
+        if any(files) and not all(files):
+            raise ValueError("certificate, private_key and trusted_clients belong together")
+        return self
+
+
 def _driver(gate: object) -> str:
     """Which driver's settings these are; one that is not named is Modbus."""
     named = gate.get("driver") if isinstance(gate, dict) else getattr(gate, "driver", None)
@@ -216,7 +246,8 @@ def _driver(gate: object) -> str:
 LaneGateSettings = Annotated[
     Annotated[ModbusGateSettings, Tag("modbus")]
     | Annotated[ModbusServerGateSettings, Tag("modbus_server")]
-    | Annotated[S7GateSettings, Tag("s7")],
+    | Annotated[S7GateSettings, Tag("s7")]
+    | Annotated[OpcUaGateSettings, Tag("opcua")],
     Discriminator(_driver),
 ]
 """The settings of a lane's gate, by its ``driver``."""
@@ -331,6 +362,9 @@ class LineSettings(Settings):
         ]
         if len(set(dbs)) != len(dbs):
             raise ValueError("two lanes use the same data block of one PLC")
+        opcua_ports = [g.port for g in gates if isinstance(g, OpcUaGateSettings)]
+        if len(set(opcua_ports)) != len(opcua_ports):
+            raise ValueError("two lanes use the same OPC UA port: each has a server of its own")
         return self
 
 
@@ -386,6 +420,7 @@ def _resolved(line: LineSettings, folder: Path) -> LineSettings:
                 "camera": lane.camera.model_copy(
                     update={"producer": folder / lane.camera.producer}
                 ),
+                "gate": _resolved_gate(lane.gate, folder),
             }
         )
         for lane in line.lanes
@@ -394,3 +429,12 @@ def _resolved(line: LineSettings, folder: Path) -> LineSettings:
     return line.model_copy(
         update={"lanes": lanes, "records": records, "models": folder / line.models}
     )
+
+
+def _resolved_gate(gate: LaneGateSettings, folder: Path) -> LaneGateSettings:
+    if not isinstance(gate, OpcUaGateSettings) or gate.trusted_clients is None:
+        return gate
+    paths = {
+        name: getattr(gate, name) for name in ("certificate", "private_key", "trusted_clients")
+    }
+    return gate.model_copy(update={name: folder / path for name, path in paths.items()})

@@ -1,6 +1,13 @@
 """The verdict to the world: the PLC's reject gate."""
 
-from inspector.config import LaneGateSettings, ModbusServerGateSettings, S7GateSettings
+from contextlib import closing
+
+from inspector.config import (
+    LaneGateSettings,
+    ModbusServerGateSettings,
+    OpcUaGateSettings,
+    S7GateSettings,
+)
 from inspector.core.errors import GateError
 from inspector.core.gate_codes import GateAction, GateReason
 from inspector.gate.modbus import ModbusGate
@@ -29,6 +36,7 @@ __all__ = [
     "Outgoing",
     "PhotoEye",
     "open_gate",
+    "probe_gate",
 ]
 
 
@@ -42,7 +50,25 @@ def open_gate(settings: LaneGateSettings, lane: str) -> Gate:
         return _modbus_server(settings, lane)
     if isinstance(settings, S7GateSettings):
         return _s7(settings, lane)
+    if isinstance(settings, OpcUaGateSettings):
+        return _opcua(settings, lane)
     return ModbusGate(settings, lane)
+
+
+def probe_gate(settings: LaneGateSettings, lane: str) -> str:
+    """What is found where the gate's link should be, without disturbing a line that runs.
+
+    Raises:
+        GateError: a line could not use it; also where the driver's library is not installed.
+    """
+    gate = open_gate(settings, lane)
+    if isinstance(settings, OpcUaGateSettings):
+        from inspector.gate.opcua import probe
+
+        return probe(settings)
+    with closing(gate):
+        gate.exchange_idle()
+    return f"{settings.address} answers"
 
 
 def _modbus_server(settings: ModbusServerGateSettings, lane: str) -> Gate:
@@ -60,3 +86,14 @@ def _s7(settings: S7GateSettings, lane: str) -> Gate:
             "pip install 'inspector[s7]'",
         ) from error
     return S7Gate(settings, lane)
+
+
+def _opcua(settings: OpcUaGateSettings, lane: str) -> Gate:
+    try:
+        from inspector.gate.opcua import OpcUaGate
+    except ModuleNotFoundError as error:
+        raise GateError(
+            f"the gate of {lane} speaks OPC UA, but its library is not installed ({error.name})",
+            "pip install 'inspector[opcua]'",
+        ) from error
+    return OpcUaGate(settings, lane)

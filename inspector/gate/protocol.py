@@ -56,12 +56,14 @@ class Outgoing:
         state: the line's state.
         commands: those new since the last exchange, in order; none need be given twice.
         job: which of the lane's recipes judges.
+        recipe: its label, for drivers that show it; empty where none judges.
     """
 
     alive: bool
     state: LineState
     commands: tuple[Command, ...] = ()
     job: int = 0
+    recipe: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -74,7 +74,7 @@ class Inspection:
             self._lanes[lane.name] = Lane(
                 lane,
                 eyes[lane.name],
-                GateLink(lane, self._post),
+                GateLink(lane, self._post, eyes[lane.name].label),
                 self._workbench,
                 Bookkeeping(
                     lane.name,

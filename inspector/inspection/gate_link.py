@@ -25,16 +25,17 @@ class GateLink:
     Args:
         lane: the lane's configuration.
         post: takes what the PLC said; called from the link's thread.
+        recipe: label of the recipe that judges first.
     """
 
-    def __init__(self, lane: LaneSettings, post: Callable[[Event], None]) -> None:
+    def __init__(self, lane: LaneSettings, post: Callable[[Event], None], recipe: str = "") -> None:
         self._lane = lane
         self._post = post
         self._gate = open_gate(lane.gate, lane.name)
         self._lock = threading.Lock()
         self._commands: list[Command] = []
         self._alive_until = 0.0
-        self._state, self._job = LineState.RUNNING, 0
+        self._state, self._job, self._recipe = LineState.RUNNING, 0, recipe
         self._new_commands = threading.Event()
         self._stopping = threading.Event()
         self._log = structlog.get_logger().bind(lane=lane.name)
@@ -48,9 +49,9 @@ class GateLink:
         """The loop's word that it turns and no command is overdue; it holds for a moment only."""
         self._alive_until = time.monotonic() + _LEAVE_S if healthy else 0.0
 
-    def say(self, state: LineState, job: int) -> None:
-        """What the line says of itself from the next exchange on, and which job judges."""
-        self._state, self._job = state, job
+    def say(self, state: LineState, job: int, recipe: str) -> None:
+        """What the line says of itself from the next exchange on, and which job judges by what."""
+        self._state, self._job, self._recipe = state, job, recipe
 
     def command(self, closed: Closed, now_ns: int) -> None:
         """Send a part's command with the next exchange, which begins at once."""
@@ -90,7 +91,9 @@ class GateLink:
             commands, self._commands = tuple(self._commands), []
         alive = state is not LineState.STOPPING and time.monotonic() < self._alive_until
         try:
-            incoming = self._gate.exchange(Outgoing(alive, state, commands, self._job))
+            incoming = self._gate.exchange(
+                Outgoing(alive, state, commands, self._job, self._recipe)
+            )
         except GateLinkError as error:
             self._post(GateFailed(self._lane.name, str(error)))
             return False

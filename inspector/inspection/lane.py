@@ -332,7 +332,8 @@ class Lane:
             state = LineState.FAULT
         elif not self._changeover.judging:
             state = LineState.STARTING
-        self.gate.say(state, self._changeover.job)
+        recipe = self._label if self._changeover.judging else ""
+        self.gate.say(state, self._changeover.job, recipe)
 
     def _watch_for_frozen_camera(self, closed: Closed) -> None:
         """Triggers come and frames do not, though the camera answers: only this side can tell."""

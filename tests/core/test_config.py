@@ -7,6 +7,7 @@ from inspector.config import (
     LineSettings,
     ModbusGateSettings,
     ModbusServerGateSettings,
+    OpcUaGateSettings,
     S7GateSettings,
     load_line,
 )
@@ -102,6 +103,8 @@ def test_a_gate_is_driven_by_modbus_unless_it_names_another_driver(tmp_path: Pat
         (gates({"driver": "s7", "plc_db": 5, "line_db": 5}), "are the same data block"),
         (gates({"driver": "s7"}, {"driver": "s7"}), "use the same data block"),
         (gates({"driver": "modbus_server"}, {"driver": "modbus_server"}), "same Modbus port"),
+        (gates({"driver": "opcua"}, {"driver": "opcua"}), "same OPC UA port"),
+        (gates({"driver": "opcua", "certificate": "own.der"}), "belong together"),
         (gates({}, {}), "same register block"),
     ],
 )
@@ -112,6 +115,15 @@ def test_a_mistake_about_a_gate_is_named_in_one_line_with_its_key(
         load_line(written(tmp_path, document))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_certificates_are_taken_from_the_files_own_folder_too(tmp_path: Path) -> None:
+    files = {"certificate": "own.der", "private_key": "own.pem", "trusted_clients": "/trusted"}
+    (lane,) = load_line(written(tmp_path, gates({"driver": "opcua", **files}))).lanes
+    assert isinstance(lane.gate, OpcUaGateSettings)
+    assert lane.gate.certificate == tmp_path / "own.der"
+    assert lane.gate.private_key == tmp_path / "own.pem"
+    assert lane.gate.trusted_clients == Path("/trusted")
 
 
 def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) -> None:

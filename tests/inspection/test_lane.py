@@ -32,7 +32,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
     )
     ignore: Any = lambda *_given, **_named: None  # noqa: E731
     gate: Any = SimpleNamespace(
-        say=lambda state, job: said.update(state=state, job=job),
+        say=lambda state, job, recipe: said.update(state=state, job=job, recipe=recipe),
         command=lambda closed, _now: said.setdefault("commands", []).append(closed.verdict.reason),
         allow_heartbeat=ignore,
     )

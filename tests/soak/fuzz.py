@@ -9,20 +9,22 @@ import random
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from shutil import copytree
 
 import numpy as np
 
-from inspector.config import load_line
+from inspector.config import OpcUaGateSettings, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.frame import FrameInfo
 from inspector.core.gate_codes import GateStatus
 from inspector.core.gate_program import GateProgram, LineInput, LineResult, Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
+from inspector.gate import GateFault, GateLinkError, Outgoing, open_gate
 from inspector.gate.registers import (
     LINE_TO_PLC_SIZE,
     PLC_TO_LINE_SIZE,
@@ -40,6 +42,8 @@ from inspector.gate.registers import (
 from inspector.recipe import load_recipe
 from inspector.tracking import Closed, FrameKey, Timing, Tracker
 from inspector.vision import PixelError, Refusal, prepare
+from tests.gate.opcua.client import free_port, until
+from tests.gate.opcua.noise import Noise
 
 ROOT = Path(__file__).parents[2]
 TIMING = Timing.from_ms(
@@ -153,6 +157,28 @@ def frame(dice: Dice) -> Taken:
     return _taken(found)
 
 
+@contextmanager
+def opcua_server() -> Iterator[Noise]:
+    """Noise for a line's OPC UA server, which must outlive it without having heard a PLC."""
+    settings = OpcUaGateSettings(driver="opcua", port=free_port())
+    gate = open_gate(settings, "lane-1")
+
+    def fault() -> GateFault:
+        try:
+            gate.exchange(Outgoing(alive=True, state=LineState.RUNNING))
+        except GateLinkError as error:
+            return error.fault
+        raise AssertionError("noise was taken for the PLC's block")
+
+    until(lambda: fault() is GateFault.NO_ANSWER)
+    noise = Noise(settings.host, settings.port)
+    yield noise
+    noise.close()
+    assert noise.alive(), "the OPC UA server is gone"
+    fault()
+    gate.close()
+
+
 def _turn_over(words: list[int], dice: Dice) -> None:
     for _ in range(dice.randrange(6)):
         words[dice.randrange(1, len(words))] = dice.getrandbits(16)
@@ -173,16 +199,17 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     seen, taken, began = Counter[str](), Counter[str](), time.monotonic()
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory() as name, opcua_server() as noise:
         folder = Path(name)
         targets: dict[str, tuple[float, Callable[[Dice], Taken]]] = {
             "PLC blocks": (0.40, plc_block),
-            "line blocks": (0.40, line_block),
+            "line blocks": (0.38, line_block),
             "PLC program, 12 scans each": (0.10, plc_program),
             "tracker, 12 events each": (0.087, tracker),
             "configurations": (0.01, lambda dice: configuration(dice, folder)),
             "recipes": (0.002, lambda dice: recipe(dice, folder)),
             "frames": (0.001, frame),
+            "OPC UA messages": (0.02, noise.make),
         }
         shares = [share for share, _ in targets.values()]
         for number in range(given.inputs):

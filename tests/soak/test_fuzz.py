@@ -14,4 +14,6 @@ def test_no_input_crashes_the_line_or_opens_the_gate(
     fuzz.main()
     told = capsys.readouterr().out
     assert told.startswith("4,000 inputs")
-    assert all(f"| {target} |" in told for target in ("PLC blocks", "recipes", "frames"))
+    assert all(
+        f"| {target} |" in told for target in ("PLC blocks", "recipes", "frames", "OPC UA messages")
+    )
