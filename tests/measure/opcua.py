@@ -14,7 +14,7 @@ import numpy as np
 from inspector.config import OpcUaGateSettings
 from inspector.core.gate_codes import GateStatus
 from inspector.gate import Gate, GateFault, GateLinkError, LineState, Outgoing, open_gate
-from inspector.gate.registers import PlcBlock
+from inspector.gate.registers import PlcBlock, encode_plc
 from tests.gate.opcua.client import PlcClient, free_port
 
 SCAN_S = 0.01
@@ -30,8 +30,9 @@ def play_plc(address: str, report: Connection) -> None:
             line = plc.line()
             beat = 0 if line is None else line.heartbeat
             clock_ms = time.monotonic_ns() // 1_000_000 % (1 << 32)
+            words = encode_plc(PlcBlock(scan, GateStatus.READY, beat, 7, 0, clock_ms, 0, 0))
             before = time.perf_counter()
-            plc.write(PlcBlock(scan, GateStatus.READY, beat, 7, 0, clock_ms, 0, 0))
+            plc.write_words(words)
             plc.words()
             took.append(time.perf_counter() - before)
             time.sleep(SCAN_S)

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from collections import deque
 
 from asyncua import Client, ua
 
@@ -17,7 +16,6 @@ from inspector.gate.registers import encode_line
 
 _AGAIN_NS = 1_000_000_000
 """A server that failed is started anew after so long."""
-_HEARTBEATS = 256
 _REMEDIES = {
     GateFault.WRONG_MAP: "load the PLC program of this version (docs/plc.md)",
     GateFault.TORN: "let the PLC set sequence and sequence_end alike before it writes (docs/plc.md)",
@@ -76,14 +74,11 @@ class OpcUaGate:
         self._seat = PlcSeat(self._silence_ns)
         self._server: LineServer | None = None
         self._started_ns = 0
-        self._beats: deque[tuple[int, int]] = deque(maxlen=_HEARTBEATS)
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
         """See `Gate.exchange`; returns at once."""
         self._conversation.take(outgoing)
         block = self._conversation.block()
-        if not self._beats or self._beats[-1][0] != block.heartbeat:
-            self._beats.append((block.heartbeat, self._clock()))
         self._running().publish(
             Said(encode_line(block), outgoing.state, outgoing.alive, outgoing.recipe),
             outgoing.commands,
@@ -136,18 +131,7 @@ class OpcUaGate:
                 f"has not written its block {since}",
                 "see whether it runs and is connected, or raise gate.timeout_ms",
             )
-        return self._conversation.hear(
-            heard.block, self._asked_ns(heard.block.heartbeat_seen), heard.at_ns
-        )
-
-    def _asked_ns(self, heartbeat_seen: int) -> int:
-        """When the line said what the PLC had read as it made its block.
-
-        A push has no request, but the heartbeat comes back: the block is younger than that. Where the
-        heartbeat is none of ours, it is not older than the server.
-        """
-        said = (at_ns for beat, at_ns in reversed(self._beats) if beat == heartbeat_seen)
-        return next(said, self._started_ns)
+        return self._conversation.hear(heard.block, heard.after_ns, heard.at_ns)
 
     def _error(self, fault: GateFault, what: str, remedy: str) -> GateLinkError:
         return GateLinkError(

@@ -15,9 +15,16 @@ from inspector.gate.registers import (
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """The PLC's newest whole block, and when it arrived, host monotonic clock."""
+    """The PLC's newest whole block.
+
+    Attributes:
+        block: what it says.
+        after_ns: when the write before it arrived, host monotonic clock: the block was made later.
+        at_ns: when it arrived.
+    """
 
     block: PlcBlock
+    after_ns: int
     at_ns: int
 
 
@@ -32,8 +39,11 @@ class Refusal:
 class PlcSeat:
     """One client speaks for the PLC: the first that writes a whole block, until it leaves or falls silent.
 
-    Whoever writes beside it is refused and changes nothing. Written by the server's thread and read by the
-    line's: what either sees is always whole, since it is replaced and never changed.
+    Its first block only begins: how long that was under way nobody knows. Of every other it is known that it
+    was made after the write before it was answered. Whoever writes beside it is refused and changes nothing.
+
+    Written by the server's thread and read by the line's: what either sees is always whole, since it is
+    replaced and never changed.
 
     Args:
         silence_ns: a client that wrote nothing for so long has given its seat up.
@@ -42,6 +52,7 @@ class PlcSeat:
     def __init__(self, silence_ns: int) -> None:
         self._silence_ns = silence_ns
         self._holder: object | None = None
+        self._written_ns = 0
         self.heard: Heard | None = None
         self.refusal: Refusal | None = None
         """Of the last write, if it was the PLC's and no whole block."""
@@ -67,8 +78,9 @@ class PlcSeat:
         except BlockError as error:
             self.refusal = Refusal(_fault(error), str(error))
             return self.refusal
-        self._holder = writer
-        self.heard = Heard(block, now_ns)
+        begins = self._holder is not writer or self._silent(now_ns)
+        self.heard = None if begins else Heard(block, self._written_ns, now_ns)
+        self._holder, self._written_ns = writer, now_ns
         return None
 
     def leave(self, writer: object) -> None:
@@ -77,7 +89,7 @@ class PlcSeat:
             self._holder = None
 
     def _silent(self, now_ns: int) -> bool:
-        return self.heard is None or now_ns - self.heard.at_ns > self._silence_ns
+        return now_ns - self._written_ns > self._silence_ns
 
 
 def _fault(error: BlockError) -> GateFault:

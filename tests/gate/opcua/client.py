@@ -53,6 +53,8 @@ class PlcClient:
         return self.client.get_node(ua.NodeId(path, self.index))
 
     def write(self, block: PlcBlock) -> None:
+        """Twice, since the first block after a silence only begins."""
+        self.write_words(encode_plc(block))
         self.write_words(encode_plc(block))
 
     def write_words(self, words: Sequence[int]) -> None:
