@@ -106,6 +106,7 @@ def demo(
     recipe: Annotated[
         Path | None, typer.Option(help="folder of the recipe that judges  [default: type-01's]")
     ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="parts looked at side by side")] = 1,
     drawn: Annotated[
         int | None, typer.Option(min=1, help="draw so many cups; the same come again and again")
     ] = None,
@@ -129,6 +130,7 @@ def demo(
             trigger=trigger,
             encoder=encoder,
             recipe=recipe or RECIPE,
+            workers=workers,
             drawn=drawn,
             faults=faults,
             directory=directory,

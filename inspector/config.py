@@ -336,7 +336,18 @@ class LineSettings(Settings):
         "recipe's golden images",
     )
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads a network may use")
+    workers: int = Field(
+        default=1, ge=1, le=64, description="parts looked at side by side, each with `threads`"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "LineSettings":
+        if self.workers > 1 and any(lane.camera.trigger == "free_run" for lane in self.lanes):
+            raise ValueError(
+                "workers must be 1 with free_run: its frames are searched in their order"
+            )
+        return self
 
     @model_validator(mode="after")
     def _distinct_lanes(self) -> "LineSettings":

@@ -62,6 +62,7 @@ class DemoOptions:
         trigger: hardware, software or free_run.
         encoder: the gate follows the belt by an encoder, not by time.
         recipe: folder of the recipe that judges.
+        workers: parts looked at side by side.
         drawn: so many cups are drawn, and come again and again; None draws each anew.
         faults: name of a scenario in `inspector.demo.faults`.
         directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first.
@@ -75,6 +76,7 @@ class DemoOptions:
     trigger: Trigger
     encoder: bool
     recipe: Path
+    workers: int
     drawn: int | None
     faults: str
     directory: Path
@@ -225,6 +227,7 @@ class _Plant:
             "metrics": {"port": metrics},
             # A race of engines, where several are installed, costs seconds that a demo has not.
             "engine": "onnxruntime",
+            "workers": self._options.workers,
         }
 
     def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[str]:

@@ -67,7 +67,7 @@ class Inspection:
             ring_fd, channel_fd = descriptors[lane.name]
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
             eyes[lane.name] = _eyes(line, lane.recipe, acquisition, resuming=resuming)
-        self._workbench = Workbench(eyes, self._post, limit=8 * len(eyes))
+        self._workbench = Workbench(eyes, self._post, 8 * len(eyes), line.workers)
         self._lanes: dict[str, Lane] = {}
         for lane in line.lanes:
             first_contact = status_file.parent / f"first-contact-{lane.name}.json"

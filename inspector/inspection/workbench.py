@@ -1,7 +1,7 @@
-"""The one thread that looks at frames: cups found, pictures compared, verdicts made.
+"""The threads that look at frames: cups found, pictures compared, verdicts made.
 
-Networks use all the CPU they are given, so more threads would only make every part late. Its queue is
-bounded; what does not fit is refused to the caller, who rejects the part.
+One makes a part's verdict soonest, if it may use several CPUs for its networks; several look at more parts a
+second. Their queue is bounded; what does not fit is refused to the caller, who rejects the part.
 """
 
 import queue
@@ -38,20 +38,27 @@ class _Locate:
 
 
 class Workbench:
-    """Works through what the loop hands it, one frame after the other.
+    """Works through what the loop hands it, as many frames at once as it has workers.
 
     Args:
         lanes: what to look with, by lane name.
-        post: takes the results; called from the workbench's thread.
+        post: takes the results; called from its threads.
         limit: jobs that may wait.
+        workers: frames looked at side by side; in free run one, since frames are searched in their order.
     """
 
-    def __init__(self, lanes: dict[str, Eyes], post: Callable[[Event], None], limit: int) -> None:
+    def __init__(
+        self, lanes: dict[str, Eyes], post: Callable[[Event], None], limit: int, workers: int = 1
+    ) -> None:
         self._lanes = lanes
         self._post = post
         self._jobs: queue.Queue[_Examine | _Locate | None] = queue.Queue(limit)
-        self._thread = threading.Thread(target=self._work, name="workbench", daemon=True)
-        self._thread.start()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"workbench-{n}", daemon=True)
+            for n in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
 
     def look_with(self, lane: str, eyes: Eyes) -> None:
         """Another recipe for a lane's frames from now on; those that wait keep the one they came for."""
@@ -64,8 +71,8 @@ class Workbench:
 
     @property
     def alive(self) -> bool:
-        """The thread works; if it died, the process must be started anew."""
-        return self._thread.is_alive()
+        """All threads work; if one died, the process must be started anew."""
+        return all(worker.is_alive() for worker in self._workers)
 
     def examine(
         self, part: PartId, frame: FrameInfo, outline: CupOutline | None, deadline_ns: int
@@ -80,14 +87,16 @@ class Workbench:
         return self._offer(_Locate(self._lanes[frame.lane], frame))
 
     def stop(self) -> None:
-        """Finish the frame in hand, drop the rest, end the thread."""
+        """Finish the frames in hand, drop the rest, end the threads."""
         while True:
             try:
                 self._jobs.get_nowait()
             except queue.Empty:
                 break
-        self._jobs.put(None)
-        self._thread.join(1.0)
+        for _ in self._workers:
+            self._jobs.put(None)
+        for worker in self._workers:
+            worker.join(1.0)
 
     def _offer(self, job: _Examine | _Locate) -> bool:
         try:

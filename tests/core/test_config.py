@@ -36,6 +36,8 @@ def test_relative_paths_are_taken_from_the_files_own_folder(tmp_path: Path) -> N
     line = load_line(written(tmp_path, {"lanes": [LANE]}))
     assert line.lanes[0].recipe == tmp_path / "calibration/type-01"
     assert line.lanes[0].camera.producer == tmp_path / "camera.cti"
+    line = load_line(written(tmp_path, {"lanes": [LANE | {"jobs": {3: "recipes/type-03"}}]}))
+    assert line.lanes[0].jobs == {3: tmp_path / "recipes/type-03"}
 
 
 def test_an_environment_variable_stands_for_a_path(
@@ -64,6 +66,14 @@ def test_an_environment_variable_stands_for_a_path(
             {"lanes": [LANE | {"part": {"travel_ms": 100, "decide_before_ms": 200}}]},
             "decide_before_ms",
         ),
+        (
+            {
+                "lanes": [LANE | {"camera": {"producer": "x", "trigger": "free_run"}}],
+                "workers": 2,
+            },
+            "workers must be 1 with free_run",
+        ),
+        ({"lanes": [LANE | {"jobs": {0: "recipes/a"}}]}, "lanes.0.jobs"),
         ([], "the top level"),
     ],
 )

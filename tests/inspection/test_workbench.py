@@ -2,6 +2,7 @@
 
 import queue
 import socket
+import threading
 import time
 from collections.abc import Iterator
 
@@ -31,13 +32,13 @@ def clean(part: PartId, *_frame: object) -> Examination:
 class Bench:
     """A workbench with one lane, its ring, and what it posts."""
 
-    def __init__(self, examine: Examine, limit: int = 4) -> None:
+    def __init__(self, examine: Examine, limit: int = 4, workers: int = 1) -> None:
         self.ring = Ring.create(3, 4096)
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.posted: queue.Queue[Event] = queue.Queue()
         acquisition = Acquisition(self.ring.fd, self.ends[0], "lane-1")
         eyes = Eyes(acquisition, examine, lambda _raw, _format: ())
-        self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit)
+        self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit, workers)
 
     def frame(self, *, complete: bool = True) -> FrameInfo:
         slot, generation = self.ring.write(np.arange(HEIGHT * WIDTH, dtype=np.uint8))
@@ -86,6 +87,27 @@ def test_a_full_queue_refuses_and_says_so() -> None:
     taken = [bench.workbench.examine(PART, frame, None, LATER_NS * 10**6) for _ in range(5)]
     assert taken[0]
     assert not taken[-1]
+    bench.workbench.stop()
+
+
+def test_two_workers_look_at_two_frames_at_once_and_each_answer_is_about_its_own_part() -> None:
+    together = threading.Barrier(2)
+
+    def waits_for_the_other(part: PartId, *frame: object) -> Examination:
+        together.wait(timeout=5)
+        return clean(part, *frame)
+
+    bench = Bench(waits_for_the_other, workers=2)
+    parts = {PartId("lane-1", 1, number) for number in (1, 2)}
+    for part in parts:
+        assert bench.workbench.examine(part, bench.frame(), None, LATER_NS * 10**6)
+    answers = [bench.posted.get(timeout=5) for _ in parts]
+    assert {event.part for event in answers if isinstance(event, Examined)} == parts
+    assert all(
+        event.examination.verdict.part == event.part
+        for event in answers
+        if isinstance(event, Examined)
+    )
     bench.workbench.stop()
 
 

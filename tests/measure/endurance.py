@@ -34,6 +34,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=14.0)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--warm-up", type=float, default=5.0, help="minutes")
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--drawn", type=int, default=24, help="cups")
     given = parser.parse_args()
     parts = round(given.rate * 60 * given.minutes)
@@ -42,6 +43,7 @@ def main() -> None:
         summary = Path(folder) / "summary.json"
         command = [sys.executable, "-m", "inspector", "demo", "--parts", str(parts)]
         command += ["--rate", str(given.rate), "--recipe", str(given.recipe)]
+        command += ["--workers", str(given.workers)]
         command += ["--drawn", str(given.drawn), "--json", str(summary)]
         command += ["--directory", str(Path(folder) / "plant")]
         demo = subprocess.Popen(command, stdout=subprocess.DEVNULL)
