@@ -428,6 +428,7 @@ def _resolved(line: LineSettings, folder: Path) -> LineSettings:
         lane.model_copy(
             update={
                 "recipe": folder / lane.recipe,
+                "jobs": {job: folder / recipe for job, recipe in lane.jobs.items()},
                 "camera": lane.camera.model_copy(
                     update={"producer": folder / lane.camera.producer}
                 ),

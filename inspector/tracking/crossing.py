@@ -10,7 +10,7 @@ unseen, that is told, too. Pure: no clock; times come with the frames.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from inspector.core.frame import FrameInfo
 
@@ -42,12 +42,17 @@ class Crossed:
         frame: the frame in which it was whole and nearest to the centre; None when never seen whole.
         x_px: where its centre is in that frame, None without one.
         y_px: likewise.
+        first_ns: not before then: a cup never seen whole may have taken another circle for itself, and its
+            sightings then do not agree. `at_ns` for all others.
+        last_ns: not after then; likewise.
     """
 
     at_ns: int
     frame: FrameInfo | None
     x_px: float | None
     y_px: float | None
+    first_ns: int
+    last_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,18 @@ class _Cup:
     frame: FrameInfo | None = None
     sighting: Sighting | None = None
     told: bool = False
+    times_ns: list[int] = field(default_factory=list)
+    """What its sightings say; forgotten once it was seen whole."""
+
+    @property
+    def first_ns(self) -> int:
+        """Not before then."""
+        return min(self.times_ns, default=self.at_ns)
+
+    @property
+    def last_ns(self) -> int:
+        """Not after then."""
+        return max(self.times_ns, default=self.at_ns)
 
 
 class Crossing:
@@ -108,7 +125,7 @@ class Crossing:
         """No cup that crossed before this time is still to be told; None before the first frame."""
         if self._exposed_ns is None:
             return None
-        untold = (cup.at_ns for cup in self._cups if not cup.told)
+        untold = (cup.first_ns for cup in self._cups if not cup.told)
         pending = min(untold, default=self._exposed_ns)
         return min(pending, self._exposed_ns - self._in_view_ns)
 
@@ -179,6 +196,10 @@ class Crossing:
         off_px = abs(sighting.x_px - self._width_px / 2)
         if cup.told or (cup.frame is not None and not sighting.whole):
             return
+        if sighting.whole:
+            cup.times_ns.clear()
+        else:
+            cup.times_ns.append(at_ns)
         if off_px < cup.off_px or (sighting.whole and cup.frame is None):
             cup.at_ns, cup.off_px = at_ns, off_px
             if sighting.whole:
@@ -201,7 +222,7 @@ class Crossing:
                     cup.sighting.y_px,
                 )
             )
-            crossed.append(Crossed(cup.at_ns, cup.frame, x_px, y_px))
+            crossed.append(Crossed(cup.at_ns, cup.frame, x_px, y_px, cup.first_ns, cup.last_ns))
             if self._told_ns is not None and cup.at_ns < self._told_ns:
                 crossed.append(Unwatched(self._told_ns))
             else:

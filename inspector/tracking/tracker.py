@@ -149,7 +149,9 @@ class Tracker:
 
     def crossing(self, session: int, number: int, crossed: Crossed, now_ns: int) -> list[Effect]:
         """Free run: a cup crossed the picture's centre; it brings its frame along, or none."""
-        effects, part = self._arrive(session, number, crossed.at_ns, now_ns)
+        effects, part = self._arrive(
+            session, number, crossed.at_ns, now_ns, crossed.first_ns, crossed.last_ns
+        )
         if part is not None:
             part.frame = crossed.frame
             if crossed.frame is None:
@@ -239,9 +241,18 @@ class Tracker:
     # -- parts -------------------------------------------------------------------------------------
 
     def _arrive(
-        self, session: int, number: int, at_ns: int, now_ns: int
+        self,
+        session: int,
+        number: int,
+        at_ns: int,
+        now_ns: int,
+        first_ns: int | None = None,
+        last_ns: int | None = None,
     ) -> tuple[list[Effect], _Part | None]:
-        """Open the part with this number and close those between as unseen; None when it is known."""
+        """Open the part with this number and close those between as unseen; None when it is known.
+
+        Where its time is uncertain, it lies between ``first_ns`` and ``last_ns``.
+        """
         effects: list[Effect] = []
         if session != self._session:
             if session in self._ended:
@@ -262,19 +273,21 @@ class Tracker:
             self._open[-1].reject(Reason.UNSEEN, now_ns)
         if known_ns is None or part.deadline_ns is None:
             part.reject(Reason.UNSEEN, now_ns)
-        elif self._last_at_ns is not None and (
-            known_ns - self._last_at_ns < self.timing.min_interval_ns
-        ):
-            part.reject(Reason.TOO_CLOSE, now_ns)
-            if self._open:
-                self._open[-1].reject(Reason.TOO_CLOSE, now_ns)
+        elif self._last_at_ns is not None:
+            nearest_ns = (known_ns if first_ns is None else first_ns) - self.timing.min_interval_ns
+            if nearest_ns < self._last_at_ns:
+                part.reject(Reason.TOO_CLOSE, now_ns)
+                for other in self._open:
+                    if other is self._open[-1] or (other.at_ns or 0) > nearest_ns:
+                        other.reject(Reason.TOO_CLOSE, now_ns)
         if part.deadline_ns is not None and now_ns >= part.deadline_ns:
             part.reject(Reason.UNSEEN, now_ns)
         if self._stopped:
             part.reject(Reason.STOPPED, now_ns)
         self._open.append(part)
         self._told_any = True
-        self._last_number, self._last_at_ns = number, known_ns
+        self._last_number = number
+        self._last_at_ns = known_ns if known_ns is None or last_ns is None else last_ns
         return effects, part
 
     def _begin_session(self, session: int, number: int, now_ns: int) -> list[Effect]:

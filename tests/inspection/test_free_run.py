@@ -6,7 +6,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspector.config import CameraSettings, LaneSettings, PartSettings
@@ -156,6 +156,8 @@ def test_a_belt_not_watched_while_nothing_was_on_it_matters_with_the_next_cup_on
 
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
+# A cup never seen whole took another circle for itself and moved away from its neighbour.
+@example(seed=34916832)
 def test_only_a_cup_that_stands_alone_passes_whatever_vision_makes_of_the_belt(seed: int) -> None:
     dice = random.Random(seed)
     at_ms, cups = 900.0, list[float]()

@@ -24,7 +24,7 @@ OVERDUE_PASS = (
     "if part.deadline_ns is None or now_ns >= part.deadline_ns:\n                    part.reject",
     "if False:\n                    part.reject",
 )
-TOO_CLOSE = ("known_ns - self._last_at_ns < self.timing.min_interval_ns", "False")
+TOO_CLOSE = ("if nearest_ns < self._last_at_ns:", "if False:")
 NOT_ALONE = ("elif not self._alone(part):", "elif False:")
 TRACKER_GUARDS: dict[str, Replacements] = {
     "a verdict is about the frame that was sent": (
@@ -46,12 +46,7 @@ TRACKER_GUARDS: dict[str, Replacements] = {
     "a pass not commanded by its deadline falls": (OVERDUE_PASS,),
     "a part waits until it is known to be alone": (NOT_ALONE,),
     "parts too close are rejected": (TOO_CLOSE,),
-    "the one before is rejected with it": (
-        (
-            "            if self._open:\n                self._open[-1].reject(Reason.TOO_CLOSE, now_ns)",
-            "            pass",
-        ),
-    ),
+    "the one before is rejected with it": (("for other in self._open:", "for other in ():"),),
     "an incomplete frame is not inspected": (("if not frame.complete:", "if False:"),),
     "commands keep the order of the parts": (
         (

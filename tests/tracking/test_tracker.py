@@ -552,7 +552,8 @@ def test_it_says_when_it_must_be_ticked_next() -> None:
 
 def crossed(at: float, frames: Sequence[FrameInfo], x_px: float = 1500) -> Crossed:
     frame = frames[0] if frames else None
-    return Crossed(ms(at), frame, x_px if frame else None, 900 if frame else None)
+    x, y = (x_px, 900) if frame else (None, None)
+    return Crossed(ms(at), frame, x, y, ms(at), ms(at))
 
 
 def test_in_free_run_a_crossing_brings_its_frame_along() -> None:

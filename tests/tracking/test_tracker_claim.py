@@ -335,7 +335,11 @@ def test_in_free_run_crossings_are_commanded_in_order_too() -> None:
         part = PartId(LANE, 9, number)
         witness.count(part, at_ns)
         frame = a_frame(3 * number, at_ns + 5 * MS, epoch=1, complete=True)
-        witness.see(tracker.crossing(9, number, Crossed(at_ns, frame, 1.0, 1.0), at_ns + 60 * MS))
+        witness.see(
+            tracker.crossing(
+                9, number, Crossed(at_ns, frame, 1.0, 1.0, at_ns, at_ns), at_ns + 60 * MS
+            )
+        )
         verdict = Verdict(part, Outcome.PASS, Reason.CLEAN)
         witness.answers[part, frame_key(frame)] = (verdict, at_ns + 80 * MS)
         witness.see(tracker.verdict(verdict, frame_key(frame), at_ns + 80 * MS))
