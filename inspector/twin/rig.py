@@ -319,6 +319,9 @@ class Rig:
     def camera(self) -> CameraState:
         """The camera's outputs, settings and counters as they are now."""
         values = {name: self._camera[name][0].item() for name in CAMERA.names or ()}
+        timer_lines, until_ns = values.pop("timer_lines"), values.pop("timer_until_ns")
+        if time.monotonic_ns() < until_ns:
+            values["output_lines"] |= timer_lines
         for flag in ("acquiring", "trigger_mode"):
             values[flag] = bool(values[flag])
         return CameraState(**values)
@@ -329,7 +332,7 @@ class Rig:
 
     def output_line(self, line: int) -> bool:
         """Level at the connector: high when LineMode is Output and LineSource drives it."""
-        return bool(int(self._camera["output_lines"][0]) >> line & 1)
+        return bool(self.camera().output_lines >> line & 1)
 
     def frames_seen(self, after: int = 0) -> list[LoggedFrame]:
         """Exposed frames with a sequence above `after`, oldest first.

@@ -61,7 +61,9 @@ FAULTS: Final = np.dtype(
 CAMERA: Final = np.dtype(
     [
         ("user_outputs", np.uint32),  # bit n: UserOutputValue of UserOutput n
-        ("output_lines", np.uint32),  # bit n: level of line n where it is an output
+        ("output_lines", np.uint32),  # bit n: level of line n where it is an output, the next apart
+        ("timer_lines", np.uint32),  # bit n: line n is an output that is high while the timer runs
+        ("timer_until_ns", np.int64),  # the camera's timer runs until then, whatever the host does
         ("acquiring", np.uint32),  # 1 between AcquisitionStart and AcquisitionStop
         ("trigger_mode", np.uint32),  # 1: TriggerMode = On
         ("opens", np.uint32),  # how often the device was opened

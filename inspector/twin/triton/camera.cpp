@@ -149,6 +149,7 @@ void Camera::power_up() {
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::memcpy(registers_.data(), kPowerUp, sizeof kPowerUp);
+    timer_until_ns_ = 0;
     const std::string name = serial();
     std::memcpy(registers_.data() + (reg::DeviceSerialNumber - reg::kFirst), name.c_str(),
                 name.size() + 1);
@@ -210,6 +211,8 @@ uint32_t Camera::read_lines(int64_t now_ns) const {
       const uint32_t source = get<uint32_t>(reg::LineSource + 4 * line);
       if (source == value::LineSource_ExposureActive) {
         high = stream_->exposing(now_ns);
+      } else if (source == value::LineSource_Timer0Active) {
+        high = now_ns < timer_until_ns_;
       } else if (source != value::LineSource_Off) {
         const uint32_t output = source - value::LineSource_UserOutput0;
         high = get<uint32_t>(reg::UserOutputValue + 4 * output) != 0;
@@ -256,11 +259,17 @@ void Camera::show_to_plant() {
     outputs |= uint32_t{get<uint32_t>(reg::UserOutputValue + 4 * output) != 0} << output;
   }
   uint32_t driven = 0;
+  uint32_t timed = 0;
   for (unsigned line = 0; line < kLines; ++line) {
-    if (get<uint32_t>(reg::LineMode + 4 * line) == value::LineMode_Output) driven |= 1u << line;
+    if (get<uint32_t>(reg::LineMode + 4 * line) != value::LineMode_Output) continue;
+    const uint32_t source = get<uint32_t>(reg::LineSource + 4 * line);
+    (source == value::LineSource_Timer0Active ? timed : driven) |= 1u << line;
   }
   store(outside.user_outputs, outputs);
   store(outside.output_lines, read_lines(monotonic_ns()) & driven);
+  // Told by its end, since nobody looks here when the timer stops: not even a host that was killed.
+  store(outside.timer_until_ns, timer_until_ns_);
+  store(outside.timer_lines, timed);
   store(outside.trigger_mode, get<uint32_t>(reg::TriggerMode));
   store(outside.exposure_us, get<double>(reg::ExposureTime));
   store(outside.gain_db, get<double>(reg::Gain));
@@ -291,6 +300,13 @@ Error Camera::write_register(uint64_t address, const uint8_t* data, size_t size)
     case reg::TriggerMode:
     case reg::TriggerSource:
     case reg::TriggerActivation: armed_since_ns_ = monotonic_ns(); break;
+    case reg::SoftwareSignalPulse: {
+      const std::lock_guard<std::mutex> lock(mutex_);
+      if (get<uint32_t>(reg::TimerTriggerSource) == value::TimerTriggerSource_SoftwareSignal0) {
+        timer_until_ns_ = monotonic_ns() + std::llround(get<double>(reg::TimerDuration) * 1e3);
+      }
+      break;
+    }
     case reg::TimestampLatch: {
       const std::lock_guard<std::mutex> lock(mutex_);
       set<uint64_t>(reg::TimestampLatchValue,

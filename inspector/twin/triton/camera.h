@@ -93,4 +93,5 @@ class Camera : public Module {
   uint32_t power_cycles_ = 0;
   int64_t clock_offset_ns_ = 0;
   int64_t opened_ns_ = 0;
+  int64_t timer_until_ns_ = 0;  // Timer0 runs until then
 };

@@ -300,7 +300,7 @@ def triton() -> Device:
     d.enumeration("LineMode", ("Input", "Output"), "Input", by=("LineSelector", modes))
     d.enumeration(
         "LineSource",
-        ("Off", *USER_OUTPUTS, "ExposureActive"),
+        ("Off", *USER_OUTPUTS, "ExposureActive", "Timer0Active"),
         "Off",
         by=("LineSelector", ["Off"] * len(LINES)),
     )
@@ -308,6 +308,14 @@ def triton() -> Device:
     d.integer("LineStatusAll", access="RO")
     d.enumeration("UserOutputSelector", USER_OUTPUTS, "UserOutput0", selects=("UserOutputValue",))
     d.boolean("UserOutputValue", by=("UserOutputSelector", len(USER_OUTPUTS)))
+
+    d.category("CounterAndTimerControl")
+    d.enumeration("TimerSelector", ("Timer0",), "Timer0")
+    d.enumeration("TimerTriggerSource", ("Off", "SoftwareSignal0"), "Off")
+    d.floating("TimerDuration", 10_000.0, low=1.0, high=1e7, unit="us")
+    d.category("SoftwareSignalControl")
+    d.enumeration("SoftwareSignalSelector", ("SoftwareSignal0",), "SoftwareSignal0")
+    d.command("SoftwareSignalPulse")
 
     d.category("ChunkDataControl")
     d.boolean("ChunkModeActive", locked=True)
