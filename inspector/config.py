@@ -237,6 +237,85 @@ class OpcUaGateSettings(GateSettings):
         return self
 
 
+class DirectGateSettings(GateSettings):
+    """No PLC: the line runs the gate's program itself (docs/plc.md, "Without a PLC")."""
+
+    scan_ms: float = Field(default=2.0, gt=0, le=10, description="time between two scans, ms")
+    late_ms: float = Field(
+        default=10.0,
+        gt=0,
+        le=50,
+        description="a scan later than this after the one before makes the count begin anew, and a pass "
+        "outlives the scan that gave it by no more, ms",
+    )
+    reach_ms: float = Field(
+        default=30.0,
+        gt=0,
+        description="the diverter stands for a part so long before and after, ms",
+    )
+    margin_ms: float = Field(
+        default=20.0, ge=0, description="the decision falls this long before that, ms"
+    )
+    heartbeat_ms: float = Field(
+        default=300.0, gt=0, description="inspection is taken for dead after this silence, ms"
+    )
+
+
+class GpioGateSettings(DirectGateSettings):
+    """Photo-eye and diverter are wired to GPIO lines of this machine."""
+
+    driver: Literal["gpio"] = Field(description="how the gate is driven")
+    chip: str = Field(default="/dev/gpiochip0", description="the GPIO chip's device (gpiodetect)")
+    diverter_line: int | str = Field(
+        description="offset or name of the output line: high lets parts pass"
+    )
+    photo_eye_line: int | str | None = Field(
+        default=None, description="offset or name of the photo-eye's input line; none in free run"
+    )
+    photo_eye_active_low: bool = Field(
+        default=False, description="the line is low while a part breaks the beam"
+    )
+    drive_line: int | str | None = Field(
+        default=None,
+        description="offset or name of the input that is high while the belt's drive runs; needed where the "
+        "belt may stop with parts on it",
+    )
+    debounce_ms: float = Field(
+        default=1.0, ge=0, description="the photo-eye's level counts once it stood so long, ms"
+    )
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"{self.chip} line {self.diverter_line}"
+
+
+class CameraGateSettings(DirectGateSettings):
+    """The diverter is wired to an output line of the camera, which ends each pass with a timer of its own.
+
+    In free run only: where a photo-eye counts, it is this machine that must see it (driver ``gpio``).
+    """
+
+    driver: Literal["camera"] = Field(description="how the gate is driven")
+    output_line: str = Field(
+        default="Line1", description="camera output that the diverter is wired to: high lets pass"
+    )
+    timer: str = Field(default="Timer0", description="entry of TimerSelector that makes the pulse")
+    timer_signal: str = Field(
+        default="SoftwareSignal0",
+        description="entry of SoftwareSignalSelector and TimerTriggerSource that starts it",
+    )
+
+    @property
+    def address(self) -> str:
+        """Where it is, for people."""
+        return f"the camera's {self.output_line}"
+
+
+PlcGateSettings = ModbusGateSettings | ModbusServerGateSettings | S7GateSettings | OpcUaGateSettings
+"""Where a PLC is."""
+
+
 def _driver(gate: object) -> str:
     """Which driver's settings these are; one that is not named is Modbus."""
     named = gate.get("driver") if isinstance(gate, dict) else getattr(gate, "driver", None)
@@ -247,7 +326,9 @@ LaneGateSettings = Annotated[
     Annotated[ModbusGateSettings, Tag("modbus")]
     | Annotated[ModbusServerGateSettings, Tag("modbus_server")]
     | Annotated[S7GateSettings, Tag("s7")]
-    | Annotated[OpcUaGateSettings, Tag("opcua")],
+    | Annotated[OpcUaGateSettings, Tag("opcua")]
+    | Annotated[GpioGateSettings, Tag("gpio")]
+    | Annotated[CameraGateSettings, Tag("camera")],
     Discriminator(_driver),
 ]
 """The settings of a lane's gate, by its ``driver``."""
@@ -285,6 +366,50 @@ class LaneSettings(Settings):
     part: PartSettings = PartSettings()
     gate: LaneGateSettings = ModbusGateSettings()
     reject_alarm: RejectAlarmSettings = RejectAlarmSettings()
+
+    @model_validator(mode="after")
+    def _direct_gate_fits(self) -> "LaneSettings":
+        gate, part = self.gate, self.part
+        if not isinstance(gate, DirectGateSettings):
+            return self
+        needed_ms = gate.reach_ms + gate.margin_ms + gate.poll_ms + gate.scan_ms
+        if part.decide_before_ms < needed_ms:
+            raise ValueError(
+                f"part.decide_before_ms must be at least {needed_ms:g}: the gate's reach, its margin, one "
+                "poll and one scan"
+            )
+        # A part may be reckoned so much too late, and the gate shut so much too late.
+        apart_ms = gate.reach_ms + 2 * gate.late_ms
+        if part.min_interval_ms < apart_ms:
+            raise ValueError(
+                f"part.min_interval_ms must be at least {apart_ms:g}, the gate's reach and twice late_ms: "
+                "or the gate is still open for a part's neighbour"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _camera_gate_fits(self) -> "LaneSettings":
+        if isinstance(self.gate, CameraGateSettings) and self.camera.trigger != "free_run":
+            raise ValueError(
+                "gate.driver camera needs camera.trigger free_run: where a photo-eye counts, use gpio"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _gpio_gate_fits(self) -> "LaneSettings":
+        if not isinstance(self.gate, GpioGateSettings):
+            return self
+        free_run = self.camera.trigger == "free_run"
+        if free_run != (self.gate.photo_eye_line is None):
+            raise ValueError(
+                "gate.photo_eye_line must be left out: no photo-eye counts in free_run"
+                if free_run
+                else f"gate.photo_eye_line is needed with camera.trigger {self.camera.trigger}: "
+                "the photo-eye counts the parts"
+            )
+        if self.part.eye_error_ms < self.gate.debounce_ms + 1:
+            raise ValueError("part.eye_error_ms must be at least gate.debounce_ms and 1 ms more")
+        return self
 
 
 class RecordsSettings(Settings):
@@ -376,6 +501,15 @@ class LineSettings(Settings):
         opcua_ports = [g.port for g in gates if isinstance(g, OpcUaGateSettings)]
         if len(set(opcua_ports)) != len(opcua_ports):
             raise ValueError("two lanes use the same OPC UA port: each has a server of its own")
+        lines = [
+            (g.chip, str(line))
+            for g in gates
+            if isinstance(g, GpioGateSettings)
+            for line in (g.diverter_line, g.photo_eye_line, g.drive_line)
+            if line is not None
+        ]
+        if len(set(lines)) != len(lines):
+            raise ValueError("two lanes, or two wires of one, use the same GPIO line")
         return self
 
 

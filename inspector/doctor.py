@@ -12,6 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -19,10 +20,16 @@ from typing import Literal
 
 from inspector.camera.probe import Level as CameraLevel
 from inspector.camera.probe import probe_camera
-from inspector.config import CameraSettings, LaneSettings, LineSettings
+from inspector.config import (
+    CameraGateSettings,
+    CameraSettings,
+    GpioGateSettings,
+    LaneSettings,
+    LineSettings,
+)
 from inspector.core.errors import InspectorError
 from inspector.engine import choose_detector
-from inspector.gate import probe_gate
+from inspector.gate import open_lane_gate, probe_gate
 from inspector.recipe import load_recipe
 
 Level = Literal["ok", "warning", "error"]
@@ -123,7 +130,13 @@ def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -
 def check_gate(lane: LaneSettings) -> Finding:
     """The PLC answers and speaks our register map; over OPC UA, the line can listen or does so already."""
     check = f"{lane.name} plc"
+    if isinstance(lane.gate, CameraGateSettings):
+        return Finding(check, "ok", f"{lane.gate.address} moves the diverter: see the camera")
     try:
+        if isinstance(lane.gate, GpioGateSettings):
+            with closing(open_lane_gate(lane)) as gate:
+                gate.exchange_idle()
+            return Finding(check, "ok", f"{lane.gate.address} can be driven")
         return Finding(check, "ok", probe_gate(lane.gate, lane.name))
     except InspectorError as error:
         return Finding(check, "error", error.what, error.remedy)

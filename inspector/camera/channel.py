@@ -72,12 +72,13 @@ class SoftwareTrigger:
 
 
 @dataclass(frozen=True, slots=True)
-class SetOutput:
-    """Set a camera output, named as in the camera's UserOutputSelector."""
+class PassUntil:
+    """Drive the gate's output line high until this host monotonic time; 0 is low at once.
 
-    line: str
-    value: bool
-    sent_ns: int
+    It needs no time of sending: what is over by then is not begun.
+    """
+
+    until_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +90,12 @@ class Reopen:
 
 
 FromCamera = FrameInfo | CameraHealth
-ToCamera = SoftwareTrigger | SetOutput | Reopen
+ToCamera = SoftwareTrigger | PassUntil | Reopen
 Message = FromCamera | ToCamera
 
 _ADAPTERS: Final[dict[str, TypeAdapter[Any]]] = {
     kind.__name__: TypeAdapter(kind)
-    for kind in (FrameInfo, CameraHealth, SoftwareTrigger, SetOutput, Reopen)
+    for kind in (FrameInfo, CameraHealth, SoftwareTrigger, PassUntil, Reopen)
 }
 
 

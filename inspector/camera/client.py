@@ -12,8 +12,8 @@ from inspector.camera.channel import (
     CameraHealth,
     Channel,
     GarbageError,
+    PassUntil,
     Reopen,
-    SetOutput,
     SoftwareTrigger,
 )
 from inspector.camera.ring import Ring
@@ -95,9 +95,12 @@ class Acquisition:
         """Ask for an exposure now; False when the request was dropped (and counted)."""
         return self._channel.send(SoftwareTrigger(sent_ns=time.monotonic_ns()))
 
-    def set_output(self, line: str, value: bool) -> bool:
-        """Ask to set a camera output (its UserOutputSelector entry); False when dropped."""
-        return self._channel.send(SetOutput(line=line, value=value, sent_ns=time.monotonic_ns()))
+    def pass_until(self, until_ns: int) -> bool:
+        """Ask for the gate's output to be high until then, host monotonic clock, ns; 0 is low at once.
+
+        False when the request was dropped.
+        """
+        return self._channel.send(PassUntil(until_ns=until_ns))
 
     def reopen(self, reason: str) -> bool:
         """Ask for the camera to be opened anew, by a fresh process; False when dropped.

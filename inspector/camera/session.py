@@ -12,15 +12,16 @@ from inspector.camera.channel import (
     CameraState,
     Channel,
     GarbageError,
+    PassUntil,
     Reopen,
-    SetOutput,
     SoftwareTrigger,
 )
 from inspector.camera.clock import CameraClock
 from inspector.camera.device import Camera, CameraGoneError, Delivery
 from inspector.camera.frame_ids import FrameIds
+from inspector.camera.output import GateOutput
 from inspector.camera.ring import Ring
-from inspector.config import LaneSettings
+from inspector.config import CameraGateSettings, LaneSettings
 from inspector.core.errors import CameraError
 from inspector.core.frame import FrameInfo
 from inspector.telemetry.metrics import (
@@ -34,8 +35,8 @@ from inspector.telemetry.metrics import (
 
 _WAIT_MS: Final = 10
 """Longest wait for a buffer at once: signals and commands are seen to in between."""
-_WAIT_FOR_TRIGGER_MS: Final = 2
-"""The same where the host triggers, since it delays every trigger."""
+_WAIT_FOR_HOST_MS: Final = 2
+"""The same where the host triggers or moves the gate through the camera, since it delays either."""
 _PROBE_NS: Final = 250_000_000
 _HEALTH_NS: Final = 1_000_000_000
 _STALE_TRIGGER_NS: Final = 100_000_000
@@ -71,6 +72,7 @@ class Session:
         self._ring = ring
         self._channel = channel
         self._log = log
+        self._output: GateOutput | None = None
         self._ids = FrameIds()
         self._clock = CameraClock()
         self._epoch = time.monotonic_ns()
@@ -86,7 +88,7 @@ class Session:
             Why the camera must be opened anew, by a fresh process; empty when it was told to stop.
 
         Raises:
-            CameraError: its frames do not fit into the ring.
+            CameraError: its frames do not fit into the ring, or it has not the output that the gate needs.
         """
         needed = self._camera.payload_bytes()
         if needed > self._ring.slot_bytes:
@@ -95,6 +97,13 @@ class Session:
                 "choose a smaller picture or pixel format with node_values Width and Height",
             )
         self._ring.prepare(needed)
+        if isinstance(self._lane.gate, CameraGateSettings):
+            try:
+                self._output = GateOutput(self._camera.nodes, self._lane.gate)
+            except CameraError as error:
+                if self._camera.answers():
+                    raise
+                return f"the camera is gone: {error}"
         try:
             for _ in range(_FIRST_LATCHES):
                 self._latch()
@@ -111,8 +120,8 @@ class Session:
             LINK_UP.labels(lane=self._lane.name, link="camera").set(0)
 
     def _acquire(self, stopping: Callable[[], bool]) -> str:
-        by_host = self._lane.camera.trigger == "software"
-        wait_ms = _WAIT_FOR_TRIGGER_MS if by_host else _WAIT_MS
+        by_host = self._lane.camera.trigger == "software" or self._output is not None
+        wait_ms = _WAIT_FOR_HOST_MS if by_host else _WAIT_MS
         probe_due_ns = health_due_ns = self._epoch
         while not stopping():
             alive()
@@ -180,8 +189,8 @@ class Session:
                     return reason
                 case SoftwareTrigger(sent_ns=sent_ns) if _is_fresh(sent_ns):
                     self._execute_trigger()
-                case SetOutput(line=line, value=value, sent_ns=sent_ns) if sent_ns > self._epoch:
-                    self._set_output(line, value)
+                case PassUntil(until_ns=until_ns) if _is_to_come(until_ns):
+                    self._pass_until(until_ns)
                 case _:
                     self._drop("command_too_old")
         return ""
@@ -193,13 +202,18 @@ class Session:
             self._drop("trigger_refused")
             self._log.warning("trigger_refused", reason=str(error))
 
-    def _set_output(self, line: str, value: bool) -> None:
+    def _pass_until(self, until_ns: int) -> None:
+        if self._output is None:
+            self._drop("output_refused")
+            return
         try:
-            self._camera.nodes.write("UserOutputSelector", line)
-            self._camera.nodes.write("UserOutputValue", value)
+            if until_ns:
+                self._output.pass_until(until_ns)
+            else:
+                self._output.shut()
         except CameraError as error:
             self._drop("output_refused")
-            self._log.warning("output_refused", line=line, reason=str(error))
+            self._log.warning("output_refused", reason=str(error))
 
     def _probe(self, now_ns: int) -> str:
         """Ask whether the camera is still there; a reason when it is not."""
@@ -259,6 +273,10 @@ class Session:
 
     def _drop(self, what: str) -> None:
         DROPPED.labels(lane=self._lane.name, what=what).inc()
+
+
+def _is_to_come(until_ns: int) -> bool:
+    return until_ns == 0 or until_ns > time.monotonic_ns()
 
 
 def _is_fresh(sent_ns: int) -> bool:

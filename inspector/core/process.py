@@ -24,6 +24,22 @@ def die_with_parent() -> None:
         sys.exit(0)
 
 
+def come_first() -> bool:
+    """Let this thread run before all ordinary ones, whenever it wants to; False where that is not allowed.
+
+    Linux only. For threads that sleep nearly always: one that does not would stop the machine. It takes
+    CAP_SYS_NICE, or an RTPRIO limit of 1 or more.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        # 0 is the calling thread, not its process.
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
+    except PermissionError:
+        return False
+    return True
+
+
 def memory_directory() -> Path:
     """Where small files live that are worth nothing after a restart.
 

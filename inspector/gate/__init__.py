@@ -1,15 +1,22 @@
 """The verdict to the world: the PLC's reject gate."""
 
+import sys
+from collections.abc import Callable
 from contextlib import closing
 
 from inspector.config import (
-    LaneGateSettings,
+    CameraGateSettings,
+    GpioGateSettings,
+    LaneSettings,
     ModbusServerGateSettings,
     OpcUaGateSettings,
+    PlcGateSettings,
     S7GateSettings,
 )
 from inspector.core.errors import GateError
 from inspector.core.gate_codes import GateAction, GateReason
+from inspector.gate.camera_output import no_camera
+from inspector.gate.hosted import HostedGate
 from inspector.gate.modbus import ModbusGate
 from inspector.gate.protocol import (
     Command,
@@ -21,6 +28,7 @@ from inspector.gate.protocol import (
     PhotoEye,
 )
 from inspector.gate.registers import JOB_REFUSED, GateResult, LineState
+from inspector.gate.without_plc import camera_gate
 
 __all__ = [
     "JOB_REFUSED",
@@ -35,13 +43,15 @@ __all__ = [
     "LineState",
     "Outgoing",
     "PhotoEye",
+    "no_camera",
     "open_gate",
+    "open_lane_gate",
     "probe_gate",
 ]
 
 
-def open_gate(settings: LaneGateSettings, lane: str) -> Gate:
-    """The driver for a lane's gate. Nothing is sent before the first exchange.
+def open_gate(settings: PlcGateSettings, lane: str) -> Gate:
+    """The driver for the PLC at a lane's gate. Nothing is sent before the first exchange.
 
     Raises:
         GateError: the driver's library is not installed.
@@ -55,7 +65,7 @@ def open_gate(settings: LaneGateSettings, lane: str) -> Gate:
     return ModbusGate(settings, lane)
 
 
-def probe_gate(settings: LaneGateSettings, lane: str) -> str:
+def probe_gate(settings: PlcGateSettings, lane: str) -> str:
     """What is found where the gate's link should be, without disturbing a line that runs.
 
     Raises:
@@ -97,3 +107,19 @@ def _opcua(settings: OpcUaGateSettings, lane: str) -> Gate:
             "pip install 'inspector[opcua]'",
         ) from error
     return OpcUaGate(settings, lane)
+
+
+def open_lane_gate(lane: LaneSettings, camera_pass: Callable[[int], bool] = no_camera) -> Gate:
+    """The gate of a lane, be there a PLC or none. Nothing is sent or moved before the first exchange.
+
+    Args:
+        lane: the lane's configuration.
+        camera_pass: asks the lane's camera for a pulse on its output until a host time; see `CameraWires`.
+    """
+    match lane.gate:
+        case GpioGateSettings():
+            return HostedGate([sys.executable, "-m", "inspector.gate.hosted"], lane)
+        case CameraGateSettings():
+            return camera_gate(lane, camera_pass)
+        case plc:
+            return open_gate(plc, lane.name)

@@ -74,7 +74,12 @@ class Inspection:
             self._lanes[lane.name] = Lane(
                 lane,
                 eyes[lane.name],
-                GateLink(lane, self._post, eyes[lane.name].label),
+                GateLink(
+                    lane,
+                    self._post,
+                    eyes[lane.name].label,
+                    eyes[lane.name].acquisition.pass_until,
+                ),
                 self._workbench,
                 Bookkeeping(
                     lane.name,

@@ -8,7 +8,14 @@ import structlog
 
 from inspector.config import LaneSettings
 from inspector.core.verdict import Outcome
-from inspector.gate import Command, GateLinkError, LineState, Outgoing, open_gate
+from inspector.gate import (
+    Command,
+    GateLinkError,
+    LineState,
+    Outgoing,
+    no_camera,
+    open_lane_gate,
+)
 from inspector.inspection.events import Event, GateAnswered, GateFailed
 from inspector.telemetry import metrics
 from inspector.tracking import Closed
@@ -26,12 +33,19 @@ class GateLink:
         lane: the lane's configuration.
         post: takes what the PLC said; called from the link's thread.
         recipe: label of the recipe that judges first.
+        camera_pass: see `open_lane_gate`.
     """
 
-    def __init__(self, lane: LaneSettings, post: Callable[[Event], None], recipe: str = "") -> None:
+    def __init__(
+        self,
+        lane: LaneSettings,
+        post: Callable[[Event], None],
+        recipe: str = "",
+        camera_pass: Callable[[int], bool] = no_camera,
+    ) -> None:
         self._lane = lane
         self._post = post
-        self._gate = open_gate(lane.gate, lane.name)
+        self._gate = open_lane_gate(lane, camera_pass)
         self._lock = threading.Lock()
         self._commands: list[Command] = []
         self._alive_until = 0.0

@@ -35,11 +35,11 @@ class Bench:
         self.process: subprocess.Popen[bytes] | None = None
         self.health: list[CameraHealth] = []
 
-    def start(self, **camera: Any) -> None:
-        """Start a process with these camera settings; without any, as the one before."""
+    def start(self, gate: Any = None, **camera: Any) -> None:
+        """Start a process with these settings of camera and gate; without any, as the one before."""
         config = self.folder / "line.yaml"
         if camera:
-            lane = {"name": LANE, "recipe": "recipe", "camera": camera}
+            lane = {"name": LANE, "recipe": "recipe", "camera": camera, "gate": gate or {}}
             config.write_text(yaml.safe_dump({"lanes": [lane]}))
         command = [sys.executable, "-m", "inspector.camera.acquire", "--config", str(config)]
         command += ["--lane", LANE, "--ring-fd", str(self.ring.fd)]

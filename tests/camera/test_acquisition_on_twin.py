@@ -144,7 +144,7 @@ def test_frames_without_a_buffer_are_counted(plant: Plant) -> None:
     plant.start(trigger="free_run", frame_rate_hz=1000, buffers=2, node_values=tiny)
     # Kept busy with other things, the host does not give buffers back in time.
     while plant.rig.camera().frames_underrun < 50:
-        plant.bench.acquisition.set_output("UserOutput1", True)
+        plant.bench.acquisition.trigger()
     health = plant.bench.hear(CameraState.READY)
     while health.underruns == 0 or health.lost == 0:
         health = plant.bench.hear(CameraState.READY)
@@ -220,12 +220,11 @@ def test_silence_in_free_run_is_a_lost_camera(plant: Plant) -> None:
 def test_commands_from_before_the_opening_are_not_carried_out(plant: Plant) -> None:
     plant.bench.acquisition.trigger()
     plant.bench.acquisition.reopen("long ago")
-    plant.bench.acquisition.set_output("UserOutput1", True)
+    plant.bench.acquisition.pass_until(time.monotonic_ns() + 1)
     plant.start(trigger="software")
     plant.bench.acquisition.trigger()
     (frame,) = plant.bench.frames(1)
     assert frame.frame_id == 1
-    assert not plant.rig.user_output(1)
     assert plant.metric("inspector_dropped_total", what="command_too_old") == 3
 
 
@@ -240,15 +239,11 @@ def test_each_software_trigger_gives_one_frame(plant: Plant) -> None:
     assert plant.bench.hear(CameraState.READY, complete=5).lost == 0
 
 
-def test_an_output_is_set_and_an_unknown_one_is_refused_without_harm(plant: Plant) -> None:
+def test_a_pulse_for_a_gate_that_is_not_the_cameras_is_refused_and_counted(plant: Plant) -> None:
     plant.start(**HARDWARE)
-    plant.bench.acquisition.set_output("UserOutput9", True)
-    plant.bench.acquisition.set_output("UserOutput1", True)
-    until(lambda: plant.rig.user_output(1))
-    assert any("UserOutput9" in line for line in plant.bench.log())
-    assert plant.metric("inspector_dropped_total", what="output_refused") == 1
-    assert plant.bench.process is not None
-    assert plant.bench.process.poll() is None
+    plant.bench.acquisition.pass_until(time.monotonic_ns() + 10_000 * MS)
+    until(lambda: plant.metric("inspector_dropped_total", what="output_refused") == 1)
+    assert not plant.rig.camera().output_lines
 
 
 @pytest.mark.parametrize(

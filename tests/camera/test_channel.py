@@ -10,8 +10,8 @@ from inspector.camera.channel import (
     Channel,
     GarbageError,
     Message,
+    PassUntil,
     Reopen,
-    SetOutput,
     SoftwareTrigger,
     channel_pair,
     decode,
@@ -48,7 +48,7 @@ messages: st.SearchStrategy[Message] = st.one_of(
         lost=counts,
     ),
     st.builds(SoftwareTrigger, sent_ns=counts),
-    st.builds(SetOutput, line=st.text(), value=st.booleans(), sent_ns=counts),
+    st.builds(PassUntil, until_ns=counts),
     st.builds(Reopen, reason=st.text(), sent_ns=counts),
 )
 
@@ -77,7 +77,7 @@ def test_noise_is_refused_and_nothing_else_happens(datagram: bytes) -> None:
         b"SoftwareTrigger {}",
         b'SoftwareTrigger {"sent_ns": "soon"}',
         b'SoftwareTrigger {"sent_ns": 1.5}',
-        b'SetOutput {"line": "UserOutput0", "value": 1, "sent_ns": 1}',
+        b'PassUntil {"until_ns": true}',
         b'Shutdown {"sent_ns": 1}',
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from inspector.config import (
+    GpioGateSettings,
     LineSettings,
     ModbusGateSettings,
     ModbusServerGateSettings,
@@ -13,7 +14,8 @@ from inspector.config import (
 )
 from inspector.core.errors import ConfigurationError
 
-LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": {"producer": "camera.cti"}}
+CAMERA = {"producer": "camera.cti"}
+LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": CAMERA}
 
 
 def written(folder: Path, document: object) -> Path:
@@ -134,6 +136,45 @@ def test_certificates_are_taken_from_the_files_own_folder_too(tmp_path: Path) ->
     assert lane.gate.certificate == tmp_path / "own.der"
     assert lane.gate.private_key == tmp_path / "own.pem"
     assert lane.gate.trusted_clients == Path("/trusted")
+
+
+def gate(settings: dict[str, object], **lane: object) -> dict[str, object]:
+    return {"lanes": [{**LANE, "gate": settings, **lane}]}
+
+
+def test_a_gate_without_a_plc_has_wires(tmp_path: Path) -> None:
+    wires = {"driver": "gpio", "diverter_line": 17, "photo_eye_line": "EYE"}
+    gpio = load_line(written(tmp_path, gate(wires))).lanes[0].gate
+    assert isinstance(gpio, GpioGateSettings)
+    assert (gpio.diverter_line, gpio.photo_eye_line) == (17, "EYE")
+
+
+WIRES = {"driver": "gpio", "diverter_line": 17, "photo_eye_line": 18}
+
+
+@pytest.mark.parametrize(
+    ("document", "named"),
+    [
+        (gate({"driver": "gpio"}), "diverter_line"),
+        (gate(WIRES | {"host": "plc"}), "host: no such key"),
+        (gate({"driver": "gpio", "diverter_line": 17}), "photo_eye_line is needed with"),
+        (
+            gate(WIRES, camera=CAMERA | {"trigger": "free_run"}),
+            "photo_eye_line must be left out",
+        ),
+        (gate(WIRES, part={"decide_before_ms": 55}), "decide_before_ms must be at least 62"),
+        (gate(WIRES | {"late_ms": 30}), "min_interval_ms must be at least 90"),
+        (gate(WIRES, part={"eye_error_ms": 1.5}), "eye_error_ms must be at least"),
+        (gate(WIRES | {"photo_eye_line": 17}), "use the same GPIO line"),
+    ],
+)
+def test_a_gate_without_a_plc_whose_times_or_wires_do_not_fit_is_named(
+    tmp_path: Path, document: object, named: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_line(written(tmp_path, document))
+    assert named in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) -> None:
