@@ -378,6 +378,8 @@ class LaneSettings(Settings):
                 f"part.decide_before_ms must be at least {needed_ms:g}: the gate's reach, its margin, one "
                 "poll and one scan"
             )
+        if gate.late_ms < 2 * gate.scan_ms:
+            raise ValueError("gate.late_ms must be at least twice gate.scan_ms")
         # A part may be reckoned so much too late, and the gate shut so much too late.
         apart_ms = gate.reach_ms + 2 * gate.late_ms
         if part.min_interval_ms < apart_ms:
