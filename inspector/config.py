@@ -443,7 +443,7 @@ class MetricsSettings(Settings):
     port: int = Field(default=9108, ge=0, le=65535, description="port; 0 takes any free one")
 
 
-EngineName = Literal["auto", "onnxruntime", "openvino"]
+EngineName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
 
 
 class LineSettings(Settings):
@@ -460,7 +460,7 @@ class LineSettings(Settings):
     engine: EngineName = Field(
         default="auto",
         description="what runs the networks; auto: the fastest that is installed and agrees with the "
-        "recipe's golden images",
+        "recipe's golden images; only with auto another takes over when it fails",
     )
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads a network may use")
     workers: int = Field(

@@ -1,6 +1,6 @@
 """Exported graph and images to feature distances, whatever runs them."""
 
-from inspector.engine.choice import Choice, choose_detector
+from inspector.engine.choice import Choice, How, choose_detector
 from inspector.engine.detector import Detector, open_detector, verify_golden
 from inspector.engine.network import Backend, Network, load_network
 
@@ -8,6 +8,7 @@ __all__ = [
     "Backend",
     "Choice",
     "Detector",
+    "How",
     "Network",
     "choose_detector",
     "load_network",

@@ -2,15 +2,26 @@
 
 import statistics
 import time
+from collections.abc import Mapping
+from enum import StrEnum
 from typing import NamedTuple
 
 from inspector.config import EngineName
 from inspector.core.errors import EngineError
-from inspector.engine.detector import Detector, open_detector
+from inspector.engine.detector import Detector, load_detector, verify_golden
 from inspector.engine.network import Backend
 from inspector.recipe import Recipe
 
 _RUNS = 5
+
+
+class How(StrEnum):
+    """How an engine was chosen."""
+
+    CONFIGURED = "configured"
+    FASTEST = "fastest"
+    ONLY = "only"
+    FIRST = "first"
 
 
 class Choice(NamedTuple):
@@ -19,16 +30,42 @@ class Choice(NamedTuple):
     Attributes:
         detector: ready.
         backend: what runs it.
-        why: for log and people.
+        precision: what it multiplies features in.
+        golden_error: largest difference from the golden maps, in normalised heat.
+        band: the difference that the recipe allows.
+        how: in a word.
+        why: for log and people, with times and with what was refused.
     """
 
     detector: Detector
     backend: Backend
+    precision: str
+    golden_error: float
+    band: float
+    how: How
     why: str
+
+    @property
+    def proof(self) -> str:
+        """What was compared with the golden images, and how it came out, in words."""
+        return (
+            f"{self.backend} in {self.precision} is within {self.golden_error:.2g} of the golden maps "
+            f"({self.band:g} is allowed)"
+        )
+
+
+class _Proven(NamedTuple):
+    detector: Detector
+    golden_error: float
 
 
 def choose_detector(
-    recipe: Recipe, threads: int, wanted: EngineName, *, hurried: bool = False
+    recipe: Recipe,
+    threads: int,
+    wanted: EngineName,
+    *,
+    hurried: bool = False,
+    failed: Mapping[Backend, EngineError] | None = None,
 ) -> Choice:
     """Open a recipe's networks in the backend that is wanted, or in the one that is best here.
 
@@ -38,33 +75,51 @@ def choose_detector(
         wanted: a backend's name; ``auto`` tries every one that is installed, and of those that agree with
             the golden images takes the one that is fastest on them.
         hurried: parts are passing unseen meanwhile: ``auto`` takes the first that agrees.
+        failed: those that failed while they ran, and how: ``auto`` does not take them again.
 
     Raises:
-        EngineError: the backend wanted, or every one, fails; the message is the first one's.
+        EngineError: the backend wanted, or every one, fails; the message is the last one's.
     """
     if wanted != "auto":
         backend = Backend(wanted)
-        return Choice(open_detector(recipe, threads, backend), backend, "as configured")
-    opened: dict[Backend, Detector] = {}
-    failed: dict[Backend, EngineError] = {}
+        return _chosen(
+            recipe, backend, _proven(recipe, threads, backend), How.CONFIGURED, "as configured"
+        )
+    opened: dict[Backend, _Proven] = {}
+    refused = dict(failed or {})
     for backend in Backend:
-        if backend.installed and not (hurried and opened):
+        if backend.installed and backend not in refused and not (hurried and opened):
             try:
-                opened[backend] = open_detector(recipe, threads, backend)
-            except EngineError as error:
-                failed[backend] = error
+                opened[backend] = _proven(recipe, threads, backend)
+            except EngineError as problem:
+                refused[backend] = problem
     if not opened:
         nothing = EngineError("no engine is installed", "pip install onnxruntime or openvino")
-        raise next(iter(failed.values()), nothing)
+        raise [nothing, *refused.values()][-1]
+    told = [f"{backend} refused: {problem.what}" for backend, problem in refused.items()]
     if len(opened) == 1:
-        (only,) = opened
-        told = [f"{backend} refused: {error}" for backend, error in failed.items()]
-        alone = "the first that agrees, in a hurry" if hurried else "the only one that agrees"
-        return Choice(opened[only], only, "; ".join([alone, *told]))
-    took = {backend: _milliseconds(recipe, detector) for backend, detector in opened.items()}
-    best = min(took, key=lambda backend: took[backend])
-    times = ", ".join(f"{backend} {spent:.0f} ms" for backend, spent in took.items())
-    return Choice(opened[best], best, f"fastest here: {times}")
+        (best,) = opened
+        how, why = How.ONLY, "the only one that agrees"
+        if hurried:
+            how, why = How.FIRST, "the first that agrees, in a hurry"
+    else:
+        took = {backend: _milliseconds(recipe, one.detector) for backend, one in opened.items()}
+        best = min(took, key=lambda backend: took[backend])
+        times = ", ".join(f"{backend} {spent:.0f} ms" for backend, spent in took.items())
+        how, why = How.FASTEST, f"fastest here: {times}"
+    return _chosen(recipe, best, opened[best], how, "; ".join([why, *told]))
+
+
+def _chosen(recipe: Recipe, backend: Backend, proven: _Proven, how: How, why: str) -> Choice:
+    detector, error = proven
+    band = recipe.manifest.golden.band.map
+    return Choice(detector, backend, backend.precision, error, band, how, why)
+
+
+def _proven(recipe: Recipe, threads: int, backend: Backend) -> _Proven:
+    """The detector in one backend, if it agrees with the golden images."""
+    detector = load_detector(recipe, threads, backend)
+    return _Proven(detector, verify_golden(recipe, detector))
 
 
 def _milliseconds(recipe: Recipe, detector: Detector) -> float:

@@ -74,7 +74,18 @@ class Detector:
 def open_detector(
     recipe: Recipe, threads: int = 1, backend: Backend = Backend.ONNXRUNTIME
 ) -> Detector:
-    """The recipe's networks, ready, and proven on its golden images.
+    """The recipe's networks, ready, and proven on its golden images; see :func:`load_detector`.
+
+    Raises:
+        EngineError: as there, or they disagree with the golden images: then the line must not go live.
+    """
+    detector = load_detector(recipe, threads, backend)
+    verify_golden(recipe, detector)
+    return detector
+
+
+def load_detector(recipe: Recipe, threads: int, backend: Backend) -> Detector:
+    """The recipe's networks, not proven yet.
 
     Args:
         recipe: verified.
@@ -82,24 +93,22 @@ def open_detector(
         backend: what runs them.
 
     Raises:
-        EngineError: the teacher or the backend is not installed, a network cannot be loaded, or they
-            disagree with the golden images: then the line must not go live.
+        EngineError: the teacher or the backend is not installed, or a network cannot be loaded.
     """
     manifest = recipe.manifest
     pinned = manifest.teacher.sha256
     path = teacher_path(recipe.teacher, recipe.models, pinned)
-    teacher = load_network(path, pinned, threads, backend)
+    teacher = load_network(path, pinned, threads, backend, half=True)
     compared = {
-        name: load_network(path, entry.sha256, threads, backend)
+        # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
+        name: load_network(path, entry.sha256, threads, backend, half=name == "student")
         for name, path, entry in (
             ("student", recipe.student, manifest.student),
             ("bank", recipe.bank, manifest.bank),
         )
         if path is not None and entry is not None
     }
-    detector = Detector(teacher, **compared)
-    verify_golden(recipe, detector)
-    return detector
+    return Detector(teacher, **compared)
 
 
 def verify_golden(recipe: Recipe, detector: Detector) -> float:

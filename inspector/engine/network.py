@@ -11,19 +11,28 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.recipe.weights import file_sha256
 
+LIBRARIES = ("tensorrt", "tensorrt_rtx_bindings")
+"""Modules of TensorRT and of TensorRT for RTX, one API; of both installed the first, which knows more GPUs."""
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
 
 
 class Backend(StrEnum):
     """What runs networks; the value is the name in a line's configuration."""
 
+    TENSORRT = "tensorrt"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
 
     @property
     def installed(self) -> bool:
-        """Whether its library is there."""
-        return find_spec(self.value) is not None
+        """Whether its library is there; whether the machine can run it, loading a network tells."""
+        modules = LIBRARIES if self is Backend.TENSORRT else (self.value,)
+        return any(find_spec(module) is not None for module in modules)
+
+    @property
+    def precision(self) -> str:
+        """What it multiplies the features of a float32 recipe in."""
+        return "float16" if self is Backend.TENSORRT else "float32"
 
 
 class Network(Protocol):
@@ -53,6 +62,8 @@ def load_network(
     sha256: str | None = None,
     threads: int = 1,
     backend: Backend = Backend.ONNXRUNTIME,
+    *,
+    half: bool = False,
 ) -> Network:
     """Load a graph whose first axis is the batch and whose other axes are fixed.
 
@@ -61,6 +72,7 @@ def load_network(
         sha256: what its hash must be, None to take it as it is.
         threads: CPU threads it may use.
         backend: what runs it.
+        half: golden images will judge it, so that it may multiply in float16 where the backend gains by it.
 
     Raises:
         EngineError: the file is missing, damaged, another one, or not of this form; or the backend
@@ -72,6 +84,10 @@ def load_network(
         raise EngineError(f"{path} is damaged or not the file it should be", MEND)
     if not backend.installed:
         raise EngineError(f"{backend} is not installed", f"pip install '.[{backend}]'")
+    if backend is Backend.TENSORRT:
+        from inspector.engine.tensorrt_network import TensorRtNetwork
+
+        return TensorRtNetwork(path, half=half)
     if backend is Backend.OPENVINO:
         from inspector.engine.openvino_network import OpenVinoNetwork
 

@@ -10,11 +10,11 @@ import structlog
 from numpy.typing import NDArray
 
 from inspector.config import EngineName
-from inspector.core.errors import InspectorError
+from inspector.core.errors import EngineError, InspectorError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason, Verdict, rejected
 from inspector.decision import judge, verdict
-from inspector.engine import Network, choose_detector, load_network
+from inspector.engine import Backend, Choice, Network, choose_detector, load_network
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import (
     CupOutline,
@@ -51,6 +51,9 @@ class Examination:
 class Judge:
     """A lane's recipe, loaded and proven, ready to judge frames.
 
+    An engine that fails while it runs rejects the part at hand. With ``auto`` another that agrees with the
+    recipe then takes over, each at most once; an engine that was named is never replaced.
+
     Attributes:
         engine: what runs the recipe's networks, and why.
 
@@ -67,23 +70,51 @@ class Judge:
         engine: EngineName = "auto",
         *,
         hurried: bool = False,
+        on_engine: Callable[[Choice], None] = lambda _choice: None,
     ) -> None:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
-        self.engine = choose_detector(self._recipe, threads, engine, hurried=hurried)
-        backend = self.engine.backend
-        structlog.get_logger().info(
-            "engine", recipe=self._recipe.label, backend=str(backend), why=self.engine.why
-        )
-        background, orientation = self._recipe.background, self._recipe.orientation
-        if background is None:
-            raise InspectorError(
-                f"{self._recipe.label} finds no cups", "teach it from whole camera frames"
-            )
-        self._background: Network = load_network(
-            background, self._expected_background_hash(), threads, backend
-        )
+        self._threads, self._wanted, self._on_engine = threads, engine, on_engine
+        self._failed: dict[Backend, EngineError] = {}
+        self._replaceable = engine == "auto"
+        self._take_engine(hurried=hurried)
+        orientation = self._recipe.orientation
         self._reference = OrientationReference.load(orientation) if orientation else None
         self._view = self._recipe.manifest.view
+
+    def _take_engine(self, *, hurried: bool) -> None:
+        """Choose what runs the networks, from those that have not failed yet."""
+        recipe = self._recipe
+        background, entry = recipe.background, recipe.manifest.background
+        if background is None or entry is None:
+            raise InspectorError(
+                f"{recipe.label} finds no cups", "teach it from whole camera frames"
+            )
+        choice = choose_detector(
+            recipe, self._threads, self._wanted, hurried=hurried, failed=self._failed
+        )
+        self._background: Network = load_network(
+            background, entry.sha256, self._threads, choice.backend
+        )
+        self.engine = choice
+        structlog.get_logger().info(
+            "engine", recipe=recipe.label, backend=str(choice.backend), why=choice.why
+        )
+        self._on_engine(choice)
+
+    def _replace_engine(self, error: EngineError) -> str:
+        """After a failure: what is done about it, in words."""
+        if not self._replaceable:
+            return "no other may take over"
+        self._failed[self.engine.backend] = error
+        structlog.get_logger().error(
+            "engine_failed", backend=str(self.engine.backend), why=str(error)
+        )
+        try:
+            self._take_engine(hurried=True)
+        except InspectorError as nothing:
+            self._replaceable = False
+            return f"no engine is left: {nothing}"
+        return f"{self.engine.backend} takes over"
 
     @property
     def label(self) -> str:
@@ -92,7 +123,11 @@ class Judge:
 
     def cups(self, raw: Raw, pixel_format: str) -> tuple[CupOutline, ...]:
         """All cups in a frame; see :func:`inspector.vision.locate`."""
-        return locate(raw, pixel_format, self._background.run)
+        try:
+            return locate(raw, pixel_format, self._background.run)
+        except EngineError as error:
+            self._replace_engine(error)
+            raise
 
     def examine(
         self, part: PartId, raw: Raw, pixel_format: str, outline: CupOutline | None
@@ -110,6 +145,9 @@ class Judge:
             return self._examine(part, raw, pixel_format, outline, stages)
         except PixelError as error:
             return Examination(rejected(part, Reason.NO_CUP), None, None, stages, str(error))
+        except EngineError as error:
+            text = f"{error}; {self._replace_engine(error)}"
+            return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, stages, text)
         except Exception as error:  # noqa: BLE001 - a part that breaks the engine must not stop the line
             text = f"{type(error).__name__}: {error}"
             return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, stages, text)
@@ -139,10 +177,6 @@ class Judge:
         stages["decision"] = time.perf_counter_ns() - compared
         found = verdict(part, judgement, self.label)
         return Examination(found, cup.image, judgement.picture, stages)
-
-    def _expected_background_hash(self) -> str | None:
-        entry = self._recipe.manifest.background
-        return entry.sha256 if entry is not None else None
 
 
 Examine = Callable[[PartId, Raw, str, CupOutline | None], Examination]

@@ -3,8 +3,12 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
+from inspector.core.errors import EngineError
+from inspector.engine import Backend
+from inspector.engine.tensorrt_network import name_gpu
 from inspector.recipe.graph import write_transformer
 
 SIZE, PATCH, HEADS = 56, 14, 2
@@ -51,3 +55,20 @@ def small_graph(path: Path, seed: int, outputs: int | None = 24) -> Path:
 def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
     """count×384×384×3 cup-image-like noise."""
     return np.random.default_rng(seed).integers(0, 255, (count, 384, 384, 3), dtype=np.uint8)
+
+
+def why_no_gpu() -> str:
+    """Empty where there is a GPU."""
+    try:
+        name_gpu()
+    except EngineError as error:
+        return error.what
+    return ""
+
+
+def runnable(backend: Backend) -> Backend:
+    """The same; a test is skipped where the backend needs a GPU and there is none."""
+    assert backend.installed, "the tests' own installation has them all"
+    if backend is Backend.TENSORRT and (why := why_no_gpu()):
+        pytest.skip(why)
+    return backend

@@ -1,0 +1,87 @@
+"""An engine that fails while the line runs: its part is rejected, and another takes over where it may."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from inspector.config import EngineName
+from inspector.core.errors import EngineError
+from inspector.core.part import PartId
+from inspector.core.verdict import Reason
+from inspector.engine import Backend, Choice, Detector
+from inspector.inspection.judge import Examination, Judge
+from inspector.twin.cups import CupStream
+from inspector.twin.cups.camera import mosaic_of
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def frame() -> NDArray[np.uint8]:
+    return mosaic_of(next(CupStream("type-01", seed=1)).frame)
+
+
+def a_judge(engine: EngineName, told: list[Choice]) -> Judge:
+    folder, models = ROOT / "calibration" / "type-01", ROOT / "models"
+    return Judge(folder, models, 1, engine, hurried=True, on_engine=told.append)
+
+
+def break_engine(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector that runs now fails from here on, as one whose GPU has gone."""
+
+    def gone(self: Detector, images: object) -> NDArray[np.float32]:
+        if self is broken:
+            raise EngineError("the GPU does not answer", "see what nvidia-smi says")
+        return whole(self, images)  # type: ignore[arg-type]
+
+    broken, whole = judge.engine.detector, Detector.distances
+    monkeypatch.setattr(Detector, "distances", gone)
+
+
+def look(judge: Judge, frame: NDArray[np.uint8]) -> Examination:
+    return judge.examine(PartId("lane-1", 1, 1), frame, "BayerRG8", None)
+
+
+def test_with_auto_another_engine_takes_over_and_the_part_at_hand_is_rejected(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Choice] = []
+    judge = a_judge("auto", told)
+    before = judge.engine.backend
+    break_engine(judge, monkeypatch)
+    failed = look(judge, frame)
+    assert failed.verdict.reason is Reason.ENGINE_ERROR
+    assert "the GPU does not answer" in failed.fault
+    assert f"{judge.engine.backend} takes over" in failed.fault
+    assert judge.engine.backend is not before
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+    assert [choice.backend for choice in told] == [before, judge.engine.backend]
+    assert f"{before} refused: the GPU does not answer" in told[-1].why
+
+
+def test_when_the_last_engine_fails_everything_is_rejected(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = a_judge("auto", [])
+    only = judge.engine.backend
+    monkeypatch.setattr(Backend, "installed", property(lambda self: self is only))
+    break_engine(judge, monkeypatch)
+    faults = [look(judge, frame) for _ in range(2)]
+    assert {one.verdict.reason for one in faults} == {Reason.ENGINE_ERROR}
+    assert "no engine is left" in faults[0].fault
+    assert "no other may take over" in faults[1].fault
+
+
+def test_an_engine_that_was_named_is_never_replaced(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Choice] = []
+    judge = a_judge("onnxruntime", told)
+    break_engine(judge, monkeypatch)
+    for _ in range(2):
+        failed = look(judge, frame)
+        assert failed.verdict.reason is Reason.ENGINE_ERROR
+        assert "no other may take over" in failed.fault
+    assert len(told) == 1
