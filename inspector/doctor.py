@@ -71,7 +71,7 @@ def examine(line: LineSettings, *, prove_recipes: bool = True) -> Iterable[Findi
         yield from check_camera(lane)
         for job, recipe in {0: lane.recipe, **lane.jobs}.items():
             name = f"{lane.name} recipe" if job == 0 else f"{lane.name} job {job}"
-            yield check_recipe(name, recipe, line, prove=prove_recipes)
+            yield from check_recipe(name, recipe, line, prove=prove_recipes)
         yield check_gate(lane)
     yield from check_network()
     yield from check_records(line)
@@ -114,17 +114,19 @@ def _probe(settings: CameraSettings, answers: Connection) -> None:
     answers.send(probe_camera(settings))
 
 
-def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -> Finding:
+def check_recipe(
+    check: str, folder: Path, line: LineSettings, *, prove: bool
+) -> Iterable[Finding]:
     """Every file of the recipe is there and unchanged; proven, its networks reproduce its golden images."""
     try:
         recipe = load_recipe(folder, line.models)
-        engine = ""
+        yield Finding(check, "ok", f"{recipe.label} is whole")
         if prove:
+            check = f"{check}: engine"
             choice = choose_detector(recipe, line.threads, line.engine)
-            engine = f" and agrees with its golden images in {choice.backend} ({choice.why})"
+            yield Finding(check, "ok", f"{choice.proof}; {choice.why}")
     except InspectorError as error:
-        return Finding(check, "error", error.what, error.remedy)
-    return Finding(check, "ok", f"{recipe.label} is whole{engine}")
+        yield Finding(check, "error", error.what, error.remedy)
 
 
 def check_gate(lane: LaneSettings) -> Finding:

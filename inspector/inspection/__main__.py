@@ -24,6 +24,7 @@ from inspector.core.errors import InspectorError
 from inspector.core.process import die_with_parent
 from inspector.inspection.bookkeeping import Bookkeeping
 from inspector.inspection.changeover import Changeover
+from inspector.inspection.engine_gauges import EngineGauges
 from inspector.inspection.events import Event, lane_of
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.gate_link import GateLink
@@ -62,11 +63,13 @@ class Inspection:
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS)
         self._journal = Journal(line.records.directory)
         pictures = PictureSender(socket.socket(fileno=pictures_fd))
+        load: dict[str, Callable[..., Eyes]] = {}
         eyes: dict[str, Eyes] = {}
         for lane in line.lanes:
             ring_fd, channel_fd = descriptors[lane.name]
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
-            eyes[lane.name] = _eyes(line, lane.recipe, acquisition, resuming=resuming)
+            load[lane.name] = partial(_eyes, line, acquisition, EngineGauges(lane.name))
+            eyes[lane.name] = load[lane.name](lane.recipe, resuming=resuming)
         self._workbench = Workbench(eyes, self._post, 8 * len(eyes), line.workers)
         self._lanes: dict[str, Lane] = {}
         for lane in line.lanes:
@@ -91,7 +94,7 @@ class Inspection:
                 Changeover(
                     lane.name,
                     {0: lane.recipe, **lane.jobs},
-                    partial(_eyes, line, acquisition=eyes[lane.name].acquisition, resuming=True),
+                    partial(load[lane.name], resuming=True),
                     self._post,
                 ),
                 _resume(line.records.directory, lane.name, first_contact),
@@ -180,14 +183,28 @@ class Inspection:
         )
 
 
-def _eyes(line: LineSettings, recipe: Path, acquisition: Acquisition, *, resuming: bool) -> Eyes:
+def _eyes(
+    line: LineSettings,
+    acquisition: Acquisition,
+    shown: EngineGauges,
+    recipe: Path,
+    *,
+    resuming: bool,
+) -> Eyes:
     """What a lane's frames are looked at with.
 
     A line does not start with a recipe that cannot be used. One that runs already goes on and rejects
     everything, saying why, since the PLC and the people at it expect it to be there.
     """
     try:
-        judge = Judge(recipe, line.models, line.threads, line.engine, hurried=resuming)
+        judge = Judge(
+            recipe,
+            line.models,
+            line.threads,
+            line.engine,
+            hurried=resuming,
+            on_engine=shown,
+        )
     except InspectorError as error:
         if not resuming:
             raise

@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _LATENCY_BUCKETS_S = (
@@ -67,6 +67,20 @@ GATE_CONDITION = Gauge(
     ["lane", "condition"],
     multiprocess_mode="mostrecent",
 )
+ENGINE_INFO = Gauge(
+    "inspector_engine_info",
+    "1 for what runs a lane's networks, 0 for what did before it failed; how it was chosen: configured, "
+    "fastest, only (the only one that agrees), first (the first that agrees, in a hurry)",
+    ["lane", "backend", "precision", "how"],
+    multiprocess_mode="livemostrecent",
+)
+GOLDEN_ERROR = Gauge(
+    "inspector_golden_error_ratio",
+    "Largest difference of the engine that runs from the recipe's golden images, as a part of the band "
+    "that the recipe allows",
+    ["lane", "backend", "precision"],
+    multiprocess_mode="livemostrecent",
+)
 RESTARTS = Counter("inspector_process_restarts_total", "Processes started anew", ["process"])
 CAMERA_TEMPERATURE = Gauge(
     "inspector_camera_temperature_celsius",
@@ -108,6 +122,11 @@ def use_directory(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     os.environ[MULTIPROCESS_VARIABLE] = str(directory)
+
+
+def forget(directory: Path, pid: int) -> None:
+    """Drop what only a living process can say (what runs its networks) when it has ended."""
+    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
 
 
 def serve(directory: Path, host: str, port: int) -> int:

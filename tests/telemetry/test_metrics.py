@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from inspector.telemetry import metrics
 
-_UNITS = ("seconds", "bytes", "celsius", "ratio", "total", "depth", "up", "raised")
+_UNITS = ("seconds", "bytes", "celsius", "ratio", "total", "depth", "up", "raised", "info")
 
 
 def count_in_a_process(directory: Path, program: str) -> None:
@@ -108,6 +108,20 @@ def test_a_gauge_says_what_was_said_last(directory: Path) -> None:
     assert value(scrape(port), "inspector_queue_depth", **labels) == 2
 
 
+def test_what_a_process_ran_is_forgotten_when_it_has_ended(directory: Path) -> None:
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    program = """
+    import os
+    from inspector.telemetry.metrics import ENGINE_INFO
+    ENGINE_INFO.labels("lane-1", "openvino", "float32", "fastest").set(1)
+    """
+    count_in_a_process(directory, program)
+    assert "inspector_engine_info{" in scrape(port)
+    (file,) = directory.glob("gauge_livemostrecent_*.db")
+    metrics.forget(directory, int(file.stem.rpartition("_")[2]))
+    assert "inspector_engine_info{" not in scrape(port)
+
+
 def test_a_new_line_begins_with_fresh_files(directory: Path) -> None:
     count_in_a_process(directory, "PARTS.labels('lane-1', 'pass', 'clean').inc(5)")
     metrics.use_directory(directory)
@@ -164,6 +178,9 @@ def test_no_label_can_grow_without_bound() -> None:
         "alarm",
         "condition",
         "process",
+        "backend",
+        "precision",
+        "how",
     }
 
 
