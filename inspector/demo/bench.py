@@ -25,7 +25,7 @@ from inspector.core.part import PartId
 from inspector.engine import Backend, Network, load_network
 from inspector.engine.multiplications import multiplications
 from inspector.inspection.judge import Judge
-from inspector.recipe import Recipe, load_recipe, teacher_path
+from inspector.recipe import Recipe, load_recipe
 from inspector.recipe.graph_writer import GraphWriter
 from inspector.twin.cups import CupStream
 from inspector.twin.cups.camera import mosaic_of
@@ -199,12 +199,7 @@ def _seconds(deed: Callable[[], object]) -> float:
 
 def _gmac(recipe: Recipe) -> float:
     """Of the recipe's networks together."""
-    manifest = recipe.manifest
-    paths = (
-        teacher_path(recipe.teacher, recipe.models, manifest.teacher.sha256),
-        recipe.student,
-        recipe.bank,
-    )
+    paths = (recipe.teacher_graph(), recipe.student, recipe.bank)
     return sum(multiplications(path) for path in paths if path is not None) / 1e9
 
 

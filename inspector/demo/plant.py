@@ -27,7 +27,7 @@ from inspector.demo.summary import ExposedFrame, Summary, summarise
 from inspector.demo.table import progress_table, summary_table
 from inspector.demo.traces import read_actions, read_rows, read_truth
 from inspector.demo.wire import Wire
-from inspector.recipe import load_recipe, teacher_path
+from inspector.recipe import load_recipe
 from inspector.records.status import LineStatus, read_status
 from inspector.twin.rig import ENVIRONMENT_VARIABLE, Rig, create_rig
 from inspector.twin.triton.build import producer_path
@@ -107,8 +107,7 @@ def run_demo(options: DemoOptions) -> int:
     directory.mkdir(parents=True)
     with console.status("building the simulated camera and converting the teacher, once …"):
         producer = producer_path()
-        recipe = load_recipe(options.recipe, MODELS)
-        teacher_path(recipe.teacher, MODELS, recipe.manifest.teacher.sha256)
+        load_recipe(options.recipe, MODELS).teacher_graph()
     records = directory / "records"
     with (
         small_disk(records) if options.faults == DISK_FULL else nullcontext(),

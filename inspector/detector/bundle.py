@@ -1,7 +1,8 @@
 """A taught cup type on disk: graphs into the models folder, everything else beside the manifest."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
+from inspector.core.files import write_atomically
 from inspector.decision import Calibration
 from inspector.detector.memory_bank import MemoryBank
 from inspector.detector.networks import FeatureNetwork, export_teacher, write_graph
@@ -29,7 +31,7 @@ from inspector.recipe.recipe import MANIFEST, array_bytes, picture_bytes
 from inspector.recipe.weights import file_sha256
 
 BAND = BandEntry(map=0.02, score=0.02)
-"""Float32 engines stay within a tenth of it; a wrong or quantised network does not."""
+"""Float32 engines stay within a tenth of it, products in float16 within two thirds; wrong networks do not."""
 SCALE = "position-scale.npy"
 GOLDEN = "golden/distances.npy"
 
@@ -63,6 +65,8 @@ class Fitted:
         how: in words.
         golden: views that every engine must reproduce, n×R×K×3 uint8 RGB.
         golden_distances: what float32 torch makes of them, n×h×w.
+        teacher_graph: the teacher's in int8; None: in float32, as its source has it.
+        band: how far an engine may be from the golden maps.
     """
 
     compared: MemoryBank | FeatureNetwork
@@ -72,6 +76,8 @@ class Fitted:
     how: str
     golden: NDArray[np.uint8]
     golden_distances: NDArray[np.float32]
+    teacher_graph: bytes | None = None
+    band: BandEntry = BAND
 
 
 def write_bundle(
@@ -103,7 +109,9 @@ def write_bundle(
         RecipeError: a file of the recipe cannot be written.
         EngineError: a graph cannot be written.
     """
-    graph = _write_compared(name, network, fitted.compared, models)
+    narrow = fitted.teacher_graph
+    stem = name if narrow is None else f"{name}-int8"
+    graph = _write_compared(stem, network, fitted.compared, models)
     files = {f"golden/{n}.png": picture_bytes(one) for n, one in enumerate(fitted.golden, 1)}
     pictures = tuple(_entry(file, content) for file, content in files.items())
     files[GOLDEN] = array_bytes(fitted.golden_distances)
@@ -119,9 +127,18 @@ def write_bundle(
     found = FileEntry(file=graph.name, sha256=file_sha256(graph))
     by_bank = isinstance(fitted.compared, MemoryBank)
     promise, calibration = fitted.promise, fitted.calibration
+    file, teacher_sha256 = None, ""
+    if narrow is None:
+        teacher_sha256 = file_sha256(export_teacher(teacher, network, models))
+    else:
+        file = f"{stem}-teacher.onnx"
+        with _writing(models / file):
+            write_atomically(models / file, narrow)
+        teacher_sha256 = file_sha256(models / file)
     manifest = Manifest(
         name=name,
         version=_next_version(folder),
+        precision="float32" if narrow is None else "int8",
         view=view,
         background=clean.background,
         teacher=TeacherEntry(
@@ -130,7 +147,8 @@ def write_bundle(
             columns=teacher.columns,
             depth=teacher.depth,
             output_norm=teacher.output_norm,
-            sha256=file_sha256(export_teacher(teacher, network, models)),
+            file=file,
+            sha256=teacher_sha256,
         ),
         student=None if by_bank else found,
         bank=found if by_bank else None,
@@ -149,7 +167,9 @@ def write_bundle(
             confidence=promise.confidence,
             how=fitted.how,
         ),
-        golden=GoldenEntry(images=pictures, distances=_entry(GOLDEN, files[GOLDEN]), band=BAND),
+        golden=GoldenEntry(
+            images=pictures, distances=_entry(GOLDEN, files[GOLDEN]), band=fitted.band
+        ),
         sha256="0" * 64,
     )
     write_recipe(folder, manifest, files)
@@ -157,21 +177,27 @@ def write_bundle(
 
 
 def _write_compared(
-    name: str, network: FeatureNetwork, compared: MemoryBank | FeatureNetwork, models: Path
+    stem: str, network: FeatureNetwork, compared: MemoryBank | FeatureNetwork, models: Path
 ) -> Path:
     if isinstance(compared, FeatureNetwork):
-        path = models / f"{name}-student.onnx"
+        path = models / f"{stem}-student.onnx"
         write_graph(compared, path)
         return path
-    path = models / f"{name}-bank.onnx"
+    path = models / f"{stem}-bank.onnx"
     patches = np.asarray(compared.patches.numpy(), np.float32)
-    try:
+    with _writing(path):
         write_bank(patches, compared.reach, network.architecture.grid, path)
+    return path
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"
         ) from error
-    return path
 
 
 def _next_version(folder: Path) -> int:

@@ -102,6 +102,9 @@ def teach_command(
     keep_suspects: Annotated[
         bool, typer.Option(help="learn from pictures that look stained as well")
     ] = False,
+    precision: Annotated[
+        Literal["float32", "int8"], typer.Option(help="of the teacher; int8 takes --scorer bank")
+    ] = "float32",
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     threads: _Threads = 2,
 ) -> None:
@@ -135,6 +138,7 @@ def teach_command(
         width=width,
         false_reject_rate=false_rejects,
         keep_suspects=keep_suspects,
+        precision=precision,
     )
     prepared, found_by = _prepared(files, seen, models, background, orientation, threads)
     for path, why in prepared.refused:

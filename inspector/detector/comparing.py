@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
+from torch import Tensor
 
 from inspector.decision import heat_map, image_score
 from inspector.detector.loss import distance_map
@@ -13,6 +14,8 @@ from inspector.detector.networks import FeatureNetwork, features
 from inspector.detector.stains import stain
 
 Maps = NDArray[np.float32]
+See = Callable[[NDArray[np.uint8]], Tensor]
+"""n×R×K×3 uint8 pictures in a teacher's size to its features, n×C×h×w."""
 Comparison = Callable[[NDArray[np.uint8]], Maps]
 """n×R×K×3 uint8 pictures in the networks' size to n×h×w distance maps."""
 _FAINT = (0.1, 0.4)
@@ -21,11 +24,11 @@ _COPIES = 3
 """Stained copies of each picture in that comparison."""
 
 
-def against_bank(teacher: FeatureNetwork, bank: MemoryBank) -> Comparison:
+def against_bank(see: See, bank: MemoryBank) -> Comparison:
     """Distance maps of a bank."""
 
     def compare(pictures: NDArray[np.uint8]) -> Maps:
-        return np.asarray(bank.distance_map(features(teacher, pictures)).numpy(), np.float32)
+        return np.asarray(bank.distance_map(see(pictures)).numpy(), np.float32)
 
     return compare
 

@@ -39,6 +39,7 @@ class Lesson:
         width: of the student's tokens; None: the teacher's.
         false_reject_rate: asked for.
         keep_suspects: learn from pictures that look stained as well.
+        precision: the teacher's; in ``int8`` a bank is taught.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Lesson:
     width: int | None = None
     false_reject_rate: float = 0.01
     keep_suspects: bool = False
+    precision: Literal["float32", "int8"] = "float32"
 
     def __post_init__(self) -> None:
         if re.fullmatch(NAME, self.name) is None:
@@ -60,6 +62,12 @@ class Lesson:
             raise RecipeError(
                 f"a false-reject rate of {self.false_reject_rate:g} cannot be promised",
                 "ask for a share between 0 and 1, e.g. 0.01",
+            )
+
+        if self.precision == "int8" and self.scorer != "bank":
+            raise RecipeError(
+                "a student is trained to be what its teacher is in float32",
+                "teach a bank in int8: --scorer bank",
             )
 
     @property

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from inspector.detector.bundle import Clean, Fitted, write_bundle
 from inspector.detector.calibrating import calibrate, calibrate_left_out
 from inspector.detector.comparing import (
     Maps,
+    See,
     against_bank,
     against_student,
     separation,
@@ -23,9 +25,15 @@ from inspector.detector.corruption import brightness_contrast, rotation, turn
 from inspector.detector.guard import suspects
 from inspector.detector.lesson import Lesson
 from inspector.detector.memory_bank import learn_bank, leave_one_out
-from inspector.detector.networks import features, load_teacher, student_shape
+from inspector.detector.networks import (
+    export_teacher,
+    features,
+    load_teacher,
+    student_shape,
+)
 from inspector.detector.preparation import FEWEST_CLEAN, chosen
 from inspector.detector.promise import Promise, ScoredOn
+from inspector.detector.quantising import check_loss, narrow_band, narrowed
 from inspector.detector.training import Look, train
 from inspector.recipe import Recipe, Teacher, network_view
 
@@ -87,6 +95,13 @@ def teach(
     if len(kept) < len(views):
         views, seen = views[kept], seen[kept]
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
+    see, narrow = partial(features, teacher), None
+    if lesson.precision == "int8":
+        _enough_to_compare(len(views))
+        narrow = narrowed(export_teacher(lesson.teacher, teacher, models), views)
+        tell(_compared(see, narrow.see, views, lesson))
+        seen = narrow.see(views)
+        left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
 
     def finish(fitted: Fitted) -> Taught:
         written = write_bundle(
@@ -101,9 +116,14 @@ def teach(
         bank = learn_bank(seen, lesson.neighbourhood)
         with _alike_refused():
             calibration, promise = calibrate_left_out(left_out, lesson.scale_of, asked, share)
-        distances = against_bank(teacher, bank)(network_views(golden, lesson.teacher))
+        golden_views = network_views(golden, lesson.teacher)
+        distances = against_bank(see, bank)(golden_views)
         how = f"A bank of {bank.patches[..., 0].numel()} clean patches. {lesson.words(promise)}"
         fitted = Fitted(bank, calibration, promise, len(views), how, golden, distances)
+        if narrow is not None:
+            found = against_bank(narrow.see, bank)(golden_views)
+            band = narrow_band(found, distances, calibration)
+            fitted = replace(fitted, teacher_graph=narrow.graph, band=band)
         taught = finish(fitted)
         if lesson.scorer == "bank":
             return taught
@@ -121,7 +141,7 @@ def teach(
     compare = against_student(teacher, student)
     scale = lesson.scale_of(compare(views[training]))
     if taught is not None:
-        rival = against_bank(teacher, learn_bank(seen[training], lesson.neighbourhood))
+        rival = against_bank(see, learn_bank(seen[training], lesson.neighbourhood))
         rival_scale = lesson.scale_of(left_out[training])
         tells = separation(compare, views[held_out], scale, share)
         bank_tells = separation(rival, views[held_out], rival_scale, share)
@@ -146,6 +166,27 @@ def teach(
     )
     distances = compare(network_views(golden, lesson.teacher))
     return finish(Fitted(student, calibration, promise, len(training), how, golden, distances))
+
+
+def _enough_to_compare(count: int) -> None:
+    if count < ENOUGH:
+        raise RecipeError(
+            f"{count} clean pictures are too few to show that int8 loses nothing",
+            f"record {ENOUGH - count} more, or teach in float32: leave out --precision",
+        )
+
+
+def _compared(see: See, narrow: See, views: NDArray[np.uint8], lesson: Lesson) -> str:
+    """What int8 loses on clean pictures that taught nothing, with faint stains laid over them, in words."""
+    training, held_out = _divided(len(views), lesson.plan.seed)
+
+    def told_apart(look: See) -> float:
+        seen = look(views[training])
+        scale = lesson.scale_of(leave_one_out(seen, lesson.neighbourhood).numpy())
+        compare = against_bank(look, learn_bank(seen, lesson.neighbourhood))
+        return separation(compare, views[held_out], scale, lesson.score_share)
+
+    return check_loss(told_apart(see), told_apart(narrow), len(held_out))
 
 
 def network_views(images: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.uint8]:

@@ -113,7 +113,9 @@ def choose_detector(
 def _chosen(recipe: Recipe, backend: Backend, proven: _Proven, how: How, why: str) -> Choice:
     detector, error = proven
     band = recipe.manifest.golden.band.map
-    return Choice(detector, backend, backend.precision, error, band, how, why)
+    own = recipe.manifest.precision
+    precision = backend.precision if own == "float32" else own
+    return Choice(detector, backend, precision, error, band, how, why)
 
 
 def _proven(recipe: Recipe, threads: int, backend: Backend) -> _Proven:

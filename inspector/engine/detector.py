@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.decision import judge
 from inspector.engine.network import Backend, Network, load_network
-from inspector.recipe import Recipe, network_view, teacher_path
+from inspector.recipe import Recipe, network_view
 
 
 class Detector:
@@ -96,9 +96,9 @@ def load_detector(recipe: Recipe, threads: int, backend: Backend) -> Detector:
         EngineError: the teacher or the backend is not installed, or a network cannot be loaded.
     """
     manifest = recipe.manifest
-    pinned = manifest.teacher.sha256
-    path = teacher_path(recipe.teacher, recipe.models, pinned)
-    teacher = load_network(path, pinned, threads, backend, half=True)
+    teacher = load_network(
+        recipe.teacher_graph(), manifest.teacher.sha256, threads, backend, half=True
+    )
     compared = {
         # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
         name: load_network(path, entry.sha256, threads, backend, half=name == "student")

@@ -12,7 +12,7 @@ from inspector.core.errors import EngineError
 from inspector.recipe.weights import file_sha256
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx_bindings")
-"""Modules of TensorRT and of TensorRT for RTX, one API; of both installed the first, which knows more GPUs."""
+"""Modules of TensorRT and of TensorRT for RTX, one API; of both the first, which knows more GPUs."""
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
 
 

@@ -38,6 +38,10 @@ class TeacherEntry(Entry):
     output_norm: Literal["plain", "final", "none"] = Field(
         default="plain", description="what is done to each position of the features last"
     )
+    file: FileName | None = Field(
+        default=None,
+        description="its graph, in models, where it cannot be made from the source alone: in int8",
+    )
     sha256: Sha256 = Field(description="of the graph made from them")
 
 
@@ -110,9 +114,13 @@ class ViewEntry(Entry):
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[3] = 3
+    format: Literal[4] = 4
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
+    precision: Literal["float32", "int8"] = Field(
+        default="float32",
+        description="the networks' own: calibration, thresholds and band hold for it alone",
+    )
     view: ViewEntry = ViewEntry()
     background: FileEntry | None = Field(description="network that finds the cup; in models")
     teacher: TeacherEntry
@@ -127,6 +135,12 @@ class Manifest(Entry):
     def _compares_in_one_way(self) -> "Manifest":
         if (self.student is None) == (self.bank is None):
             raise ValueError("a recipe compares with a student or with a bank")
+        return self
+
+    @model_validator(mode="after")
+    def _narrow_graph_is_a_file(self) -> "Manifest":
+        if (self.precision == "int8") != (self.teacher.file is not None):
+            raise ValueError("a teacher in int8 is a file, and one in float32 is not")
         return self
 
     @model_validator(mode="after")

@@ -14,8 +14,8 @@ from pydantic import ValidationError
 from inspector.core.errors import RecipeError
 from inspector.core.files import write_atomically
 from inspector.decision import Calibration
-from inspector.recipe.manifest import FileEntry, Manifest
-from inspector.recipe.teacher import Teacher
+from inspector.recipe.manifest import FileEntry, Manifest, TeacherEntry
+from inspector.recipe.teacher import Teacher, teacher_path
 from inspector.recipe.weights import file_sha256
 
 MANIFEST = "recipe.json"
@@ -31,6 +31,7 @@ class Recipe:
         manifest: all it says of itself.
         folder: where it lies.
         models: where its networks lie.
+        teacher_file: the teacher's graph where it lies in models, None where this machine makes it.
         student: the student's graph, None where a bank compares.
         bank: the graph of the clean patches, None where a student compares.
         background: the graph that finds the cup, None where pictures hold nothing else.
@@ -43,6 +44,7 @@ class Recipe:
     manifest: Manifest
     folder: Path
     models: Path
+    teacher_file: Path | None
     student: Path | None
     bank: Path | None
     background: Path | None
@@ -67,6 +69,16 @@ class Recipe:
             depth=entry.depth,
             output_norm=entry.output_norm,
         )
+
+    def teacher_graph(self) -> Path:
+        """The teacher's graph, made at first use where it is no file of the recipe's own.
+
+        Raises:
+            EngineError: see :func:`inspector.recipe.teacher_path`.
+        """
+        if self.teacher_file is not None:
+            return self.teacher_file
+        return teacher_path(self.teacher, self.models, self.manifest.teacher.sha256)
 
 
 def load_recipe(folder: Path, models: Path) -> Recipe:
@@ -100,6 +112,7 @@ def load_recipe(folder: Path, models: Path) -> Recipe:
         manifest=manifest,
         folder=folder,
         models=models,
+        teacher_file=_teacher_file(models, manifest.teacher),
         student=_optional(models, manifest.student, _MEND_MODELS),
         bank=_optional(models, manifest.bank, _MEND_MODELS),
         background=_optional(models, manifest.background, _MEND_MODELS),
@@ -187,6 +200,12 @@ def _checked(folder: Path, entry: FileEntry, mend: str = _MEND_RECIPE) -> Path:
 
 def _optional(folder: Path, entry: FileEntry | None, mend: str) -> Path | None:
     return None if entry is None else _checked(folder, entry, mend)
+
+
+def _teacher_file(models: Path, entry: TeacherEntry) -> Path | None:
+    if entry.file is None:
+        return None
+    return _checked(models, FileEntry(file=entry.file, sha256=entry.sha256), _MEND_MODELS)
 
 
 def _array(path: Path) -> NDArray[np.float32]:

@@ -40,7 +40,8 @@ def _cups(count: int, noise: float = 3.0) -> NDArray[np.uint8]:
     return np.clip(cup + grain, 0, 255).astype(np.uint8)
 
 
-def _clean(count: int) -> Clean:
+def clean_cups(count: int) -> Clean:
+    """So many clean pictures of one type."""
     return Clean(_cups(count), [f"cup-{number:02d}.png" for number in range(count)])
 
 
@@ -48,13 +49,15 @@ def _clean(count: int) -> Clean:
 def taught(tmp_path_factory: pytest.TempPathFactory) -> Recipe:
     folder = tmp_path_factory.mktemp("taught")
     lesson = replace(LESSON, scorer="student")
-    return teach(lesson, _clean(24), folder / "type-09", folder / "models").recipe
+    return teach(lesson, clean_cups(24), folder / "type-09", folder / "models").recipe
 
 
 def test_five_clean_cups_make_a_recipe_at_once_and_it_goes_live(tmp_path: Path) -> None:
     told: list[str] = []
     lesson = replace(LESSON, scorer="auto")
-    found = teach(lesson, _clean(5), tmp_path / "type-09", tmp_path / "models", tell=told.append)
+    found = teach(
+        lesson, clean_cups(5), tmp_path / "type-09", tmp_path / "models", tell=told.append
+    )
     recipe = found.recipe
     assert recipe.bank is not None
     assert recipe.student is None
@@ -73,7 +76,7 @@ def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_see
 ) -> None:
     told: list[str] = []
     lesson = replace(LESSON, scorer="auto")
-    clean = _clean(ENOUGH)
+    clean = clean_cups(ENOUGH)
     recipe = teach(
         lesson, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append
     ).recipe
@@ -94,13 +97,13 @@ def test_a_student_has_its_thresholds_from_cups_that_it_has_not_seen(taught: Rec
 
 def test_of_too_few_cups_a_student_promises_nothing(tmp_path: Path) -> None:
     lesson = replace(LESSON, scorer="student")
-    found = teach(lesson, _clean(4), tmp_path / "type-09", tmp_path / "models")
+    found = teach(lesson, clean_cups(4), tmp_path / "type-09", tmp_path / "models")
     assert found.recipe.manifest.calibration.scored_on == "augmented views"
     assert found.promise.false_reject_rate == 1.0
 
 
 def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: Path) -> None:
-    clean = _clean(20)
+    clean = clean_cups(20)
     clean.views[7, 40:100, 40:100] = (60, 45, 20)
     told: list[str] = []
     found = teach(LESSON, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append)
@@ -126,8 +129,8 @@ def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path:
 
 
 def test_teaching_again_gives_the_same_bank_and_counts_the_version_up(tmp_path: Path) -> None:
-    first = teach(LESSON, _clean(6), tmp_path / "type-09", tmp_path / "models").recipe
-    again = teach(LESSON, _clean(6), tmp_path / "type-09", tmp_path / "models").recipe
+    first = teach(LESSON, clean_cups(6), tmp_path / "type-09", tmp_path / "models").recipe
+    again = teach(LESSON, clean_cups(6), tmp_path / "type-09", tmp_path / "models").recipe
     assert (first.manifest.version, again.manifest.version) == (1, 2)
     assert again.manifest.bank == first.manifest.bank
 
@@ -147,7 +150,7 @@ def test_faint_stains_are_told_from_clean_cups_by_what_sees_them() -> None:
     assert separation(blind, clean, scale, 0.01) == pytest.approx(0.5)
 
 
-def test_stains_are_laid_over_copies_and_the_pictures_stay_clean() -> None:
+def test_stains_are_laid_over_copies_and_the_pictures_stayclean_cups() -> None:
     clean = _cups(3)
     before = clean.copy()
     stained = stained_copies(clean, np.random.default_rng(0), (0.5, 0.7))
@@ -168,7 +171,7 @@ def test_a_lesson_that_cannot_end_well_does_not_begin(
 
 def test_one_clean_picture_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="record more"):
-        teach(LESSON, _clean(1), tmp_path / "type-09", tmp_path / "models")
+        teach(LESSON, clean_cups(1), tmp_path / "type-09", tmp_path / "models")
     assert not (tmp_path / "type-09").exists()
 
 
