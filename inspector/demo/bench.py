@@ -64,6 +64,7 @@ class Bench:
     Attributes:
         recipe: label.
         backend: what ran it.
+        precision: what its features were multiplied in.
         why: how that was chosen.
         threads: CPU threads a network was given.
         lanes: cups that came at once.
@@ -73,12 +74,13 @@ class Bench:
         pipeline: how long a cup waits for its verdict; with several lanes for those before it, too.
         network: the recipe's networks alone, on one view.
         gmac: multiply-accumulates of these networks, 10⁹.
-        limit_gmac_per_s: what a product of large matrices reaches, same backend, precision, threads.
+        limit_gmac_per_s: what a product of large float32 matrices reaches, same backend and threads.
         fraction_of_limit: the networks' own rate as a part of that.
     """
 
     recipe: str
     backend: str
+    precision: str
     why: str
     threads: int
     lanes: int
@@ -150,6 +152,7 @@ def bench(
     return Bench(
         recipe=recipe.label,
         backend=choice.backend.value,
+        precision=choice.precision,
         why=choice.why,
         threads=threads,
         lanes=lanes,
@@ -177,8 +180,8 @@ def table(measured: Bench) -> Table:
         "p50 ms",
         "p99 ms",
         "p99.9 ms",
-        title=f"{measured.recipe} in {measured.backend} ({measured.why})",
-        caption=f"{measured.gmac:.2f} GMAC of at most {measured.limit_gmac_per_s:.0f} a second here: "
+        title=f"{measured.recipe} in {measured.backend}, {measured.precision} ({measured.why})",
+        caption=f"{measured.gmac:.2f} GMAC; float32 products reach {measured.limit_gmac_per_s:.0f} a second here: "
         f"{measured.fraction_of_limit:.0%} of the limit. {measured.threads} threads, {measured.lanes} lanes, "
         f"{measured.machine}, {measured.date}",
     )

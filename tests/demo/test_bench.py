@@ -40,6 +40,7 @@ def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend:
     assert done.exit_code == 0, done.output
     said = json.loads(figures.read_text())
     assert said["backend"] in (("onnxruntime", "openvino") if backend == "auto" else (backend,))
+    assert said["precision"] == "float32"
     assert 3 < said["gmac"] < 4
     rate = said["gmac"] / (said["network"]["p50_ms"] / 1e3)
     assert said["fraction_of_limit"] == pytest.approx(rate / said["limit_gmac_per_s"])

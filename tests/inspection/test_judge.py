@@ -85,3 +85,23 @@ def test_an_engine_that_was_named_is_never_replaced(
         assert failed.verdict.reason is Reason.ENGINE_ERROR
         assert "no other may take over" in failed.fault
     assert len(told) == 1
+
+
+def test_in_free_run_too_another_engine_takes_over(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = a_judge("auto", [])
+    before = judge.engine.backend
+    broken = judge._background
+
+    class Gone:
+        input_shape, output_shape = broken.input_shape, broken.output_shape
+
+        def run(self, batch: object) -> NDArray[np.float32]:
+            raise EngineError("the GPU does not answer", "see what nvidia-smi says")
+
+    monkeypatch.setattr(judge, "_background", Gone())
+    with pytest.raises(EngineError, match="does not answer"):
+        judge.cups(frame, "BayerRG8")
+    assert judge.engine.backend is not before
+    assert len(judge.cups(frame, "BayerRG8")) == 1

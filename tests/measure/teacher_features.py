@@ -30,6 +30,7 @@ def features_of(
     depth: int = 0,
     contrast: float | None = None,
     teacher: str = Teacher().name,
+    size: tuple[int, int] | None = None,
 ) -> tuple[Tensor, list[Path]]:
     """n×C×h×w float32 of length 1, and the pictures they are of: those in which a cup was found.
 
@@ -41,6 +42,7 @@ def features_of(
         depth: the teacher's blocks; 0 takes its own.
         contrast: of a polar view; None takes the one that recipes use.
         teacher: whose features.
+        size: rows and columns of a polar view; None takes those that recipes use.
     """
     names = [str(path) for path in files]
     if kept.is_file():
@@ -51,6 +53,8 @@ def features_of(
     view = VIEWS[kind]
     if contrast is not None:
         view = view.model_copy(update={"contrast": contrast})
+    if size is not None:
+        view = view.model_copy(update={"rows": size[0], "columns": size[1]})
     if kind == "polar":
         segment = load_network(models / "background.onnx").run
         prepared = prepare_frames(files, segment, view, orientation=None)
