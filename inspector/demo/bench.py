@@ -181,7 +181,7 @@ def table(measured: Bench) -> Table:
         "p99 ms",
         "p99.9 ms",
         title=f"{measured.recipe} in {measured.backend}, {measured.precision} ({measured.why})",
-        caption=f"{measured.gmac:.2f} GMAC; float32 products reach {measured.limit_gmac_per_s:.0f} a second here: "
+        caption=f"{measured.gmac:.2f} GMAC; float32 products reach {measured.limit_gmac_per_s:.0f} a second: "
         f"{measured.fraction_of_limit:.0%} of the limit. {measured.threads} threads, {measured.lanes} lanes, "
         f"{measured.machine}, {measured.date}",
     )
