@@ -114,9 +114,7 @@ def _probe(settings: CameraSettings, answers: Connection) -> None:
     answers.send(probe_camera(settings))
 
 
-def check_recipe(
-    check: str, folder: Path, line: LineSettings, *, prove: bool
-) -> Iterable[Finding]:
+def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -> Iterable[Finding]:
     """Every file of the recipe is there and unchanged; proven, its networks reproduce its golden images."""
     try:
         recipe = load_recipe(folder, line.models)
