@@ -72,7 +72,8 @@ def teach_command(
         typer.Option(help="folder of clean pictures, or a data set's; may be given again"),
     ],
     out: Annotated[
-        Path | None, typer.Option(help="the recipe's folder  [default: calibration/NAME]")
+        Path | None,
+        typer.Option(help="the recipe's folder  [default: calibration/NAME, in int8 NAME-int8]"),
     ] = None,
     models: _Models = Path("models"),
     teacher: Annotated[str, typer.Option(help="whose features are compared")] = Teacher().name,
@@ -147,7 +148,7 @@ def teach_command(
         console.print(note, soft_wrap=True)
     names = [str(path) for path in prepared.files]
     clean = Clean(prepared.views, names, prepared.orientation, found_by)
-    folder = out or Path("calibration") / name
+    folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")
     checkpoint = folder / "training.checkpoint.safetensors"
     with TrainingProgress(plan.steps, console) as progress:
         taught = teach(
