@@ -1,9 +1,11 @@
 """One frame of one part → a verdict with everything that is recorded of it."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import structlog
@@ -48,14 +50,18 @@ class Examination:
     fault: str = ""
 
 
+class _Networks(NamedTuple):
+    """What looks at a frame, from its first look to its last."""
+
+    choice: Choice
+    background: Network
+
+
 class Judge:
-    """A lane's recipe, loaded and proven, ready to judge frames.
+    """A lane's recipe, loaded and proven, ready to judge frames, several at once.
 
     An engine that fails while it runs rejects the part at hand. With ``auto`` another that agrees with the
     recipe then takes over, each at most once; an engine that was named is never replaced.
-
-    Attributes:
-        engine: what runs the recipe's networks, and why.
 
     Raises:
         RecipeError: a file of the recipe is missing or changed.
@@ -76,13 +82,19 @@ class Judge:
         self._threads, self._wanted, self._on_engine = threads, engine, on_engine
         self._failed: dict[Backend, EngineError] = {}
         self._replaceable = engine == "auto"
-        self._take_engine(hurried=hurried)
+        self._replacing = threading.Lock()
+        self._networks = self._chosen(hurried=hurried)
         orientation = self._recipe.orientation
         self._reference = OrientationReference.load(orientation) if orientation else None
         self._view = self._recipe.manifest.view
 
-    def _take_engine(self, *, hurried: bool) -> None:
-        """Choose what runs the networks, from those that have not failed yet."""
+    @property
+    def engine(self) -> Choice:
+        """What runs the recipe's networks, and why."""
+        return self._networks.choice
+
+    def _chosen(self, *, hurried: bool) -> _Networks:
+        """The recipe's networks in an engine that has not failed yet."""
         recipe = self._recipe
         background, entry = recipe.background, recipe.manifest.background
         if background is None or entry is None:
@@ -92,29 +104,30 @@ class Judge:
         choice = choose_detector(
             recipe, self._threads, self._wanted, hurried=hurried, failed=self._failed
         )
-        self._background: Network = load_network(
-            background, entry.sha256, self._threads, choice.backend
-        )
-        self.engine = choice
+        finds = load_network(background, entry.sha256, self._threads, choice.backend)
         structlog.get_logger().info(
             "engine", recipe=recipe.label, backend=str(choice.backend), why=choice.why
         )
         self._on_engine(choice)
+        return _Networks(choice, finds)
 
-    def _replace_engine(self, error: EngineError) -> str:
+    def _replace(self, failed: _Networks, error: EngineError) -> str:
         """After a failure: what is done about it, in words."""
-        if not self._replaceable:
-            return "no other may take over"
-        self._failed[self.engine.backend] = error
-        structlog.get_logger().error(
-            "engine_failed", backend=str(self.engine.backend), why=str(error)
-        )
-        try:
-            self._take_engine(hurried=True)
-        except InspectorError as nothing:
-            self._replaceable = False
-            return f"no engine is left: {nothing}"
-        return f"{self.engine.backend} takes over"
+        with self._replacing:
+            if self._networks is not failed:
+                # Another part failed in the same engine, and it was replaced then.
+                return f"{self.engine.backend} has taken over"
+            if not self._replaceable:
+                return "no other may take over"
+            backend = failed.choice.backend
+            self._failed[backend] = error
+            structlog.get_logger().error("engine_failed", backend=str(backend), why=str(error))
+            try:
+                self._networks = self._chosen(hurried=True)
+            except InspectorError as nothing:
+                self._replaceable = False
+                return f"no engine is left: {nothing}"
+            return f"{self.engine.backend} takes over"
 
     @property
     def label(self) -> str:
@@ -123,10 +136,11 @@ class Judge:
 
     def cups(self, raw: Raw, pixel_format: str) -> tuple[CupOutline, ...]:
         """All cups in a frame; see :func:`inspector.vision.locate`."""
+        networks = self._networks
         try:
-            return locate(raw, pixel_format, self._background.run)
+            return locate(raw, pixel_format, networks.background.run)
         except EngineError as error:
-            self._replace_engine(error)
+            self._replace(networks, error)
             raise
 
     def examine(
@@ -141,12 +155,13 @@ class Judge:
             outline: the cup meant, in free run.
         """
         stages: dict[str, int] = {}
+        networks = self._networks
         try:
-            return self._examine(part, raw, pixel_format, outline, stages)
+            return self._examine(networks, part, raw, pixel_format, outline, stages)
         except PixelError as error:
             return Examination(rejected(part, Reason.NO_CUP), None, None, stages, str(error))
         except EngineError as error:
-            text = f"{error}; {self._replace_engine(error)}"
+            text = f"{error}; {self._replace(networks, error)}"
             return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, stages, text)
         except Exception as error:  # noqa: BLE001 - a part that breaks the engine must not stop the line
             text = f"{type(error).__name__}: {error}"
@@ -154,13 +169,16 @@ class Judge:
 
     def _examine(
         self,
+        networks: _Networks,
         part: PartId,
         raw: Raw,
         pixel_format: str,
         outline: CupOutline | None,
         stages: dict[str, int],
     ) -> Examination:
-        cup = prepare(raw, pixel_format, self._background.run, self._reference, outline, self._view)
+        cup = prepare(
+            raw, pixel_format, networks.background.run, self._reference, outline, self._view
+        )
         stages |= cup.stage_ns
         if isinstance(cup, Refusal):
             picture = None
@@ -168,7 +186,7 @@ class Judge:
                 picture = centred_view(raw, pixel_format, cup.outline)
             return Examination(rejected(part, cup.reason), picture, None, stages)
         began = time.perf_counter_ns()
-        distance = self.engine.detector.distances([cup.view])[0]
+        distance = networks.choice.detector.distances([cup.view])[0]
         compared = time.perf_counter_ns()
         judgement = judge(
             distance, self._recipe.calibration, lambda heat: heat_on_cup(heat, self._view)

@@ -1,5 +1,7 @@
 """An engine that fails while the line runs: its part is rejected, and another takes over where it may."""
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +63,32 @@ def test_with_auto_another_engine_takes_over_and_the_part_at_hand_is_rejected(
     assert f"{before} refused: the GPU does not answer" in told[-1].why
 
 
+def test_of_two_parts_that_fail_side_by_side_the_engine_is_replaced_once(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[Choice] = []
+    judge = a_judge("auto", told)
+    both_fail = threading.Barrier(2, timeout=60)
+
+    def gone(self: Detector, images: object) -> NDArray[np.float32]:
+        if self is broken:
+            both_fail.wait()
+            raise EngineError("the GPU does not answer", "see what nvidia-smi says")
+        return whole(self, images)  # type: ignore[arg-type]
+
+    broken, whole = judge.engine.detector, Detector.distances
+    monkeypatch.setattr(Detector, "distances", gone)
+    with ThreadPoolExecutor(2) as pool:
+        seen = list(pool.map(lambda _n: look(judge, frame), range(2)))
+    assert {one.verdict.reason for one in seen} == {Reason.ENGINE_ERROR}
+    assert sorted(one.fault.rpartition("; ")[2].split(" ", 1)[1] for one in seen) == [
+        "has taken over",
+        "takes over",
+    ]
+    assert len(told) == 2
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+
+
 def test_when_the_last_engine_fails_everything_is_rejected(
     frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,12 +115,10 @@ def test_an_engine_that_was_named_is_never_replaced(
     assert len(told) == 1
 
 
-def test_in_free_run_too_another_engine_takes_over(
-    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_in_free_run_too_another_engine_takes_over(frame: NDArray[np.uint8]) -> None:
     judge = a_judge("auto", [])
     before = judge.engine.backend
-    broken = judge._background
+    broken = judge._networks.background
 
     class Gone:
         input_shape, output_shape = broken.input_shape, broken.output_shape
@@ -100,7 +126,7 @@ def test_in_free_run_too_another_engine_takes_over(
         def run(self, batch: object) -> NDArray[np.float32]:
             raise EngineError("the GPU does not answer", "see what nvidia-smi says")
 
-    monkeypatch.setattr(judge, "_background", Gone())
+    judge._networks = judge._networks._replace(background=Gone())
     with pytest.raises(EngineError, match="does not answer"):
         judge.cups(frame, "BayerRG8")
     assert judge.engine.backend is not before
