@@ -20,13 +20,8 @@ from typing import Literal
 
 from inspector.camera.probe import Level as CameraLevel
 from inspector.camera.probe import probe_camera
-from inspector.config import (
-    CameraGateSettings,
-    CameraSettings,
-    GpioGateSettings,
-    LaneSettings,
-    LineSettings,
-)
+from inspector.config import CameraSettings, LaneSettings, LineSettings
+from inspector.config.gates import CameraGateSettings, GpioGateSettings
 from inspector.core.errors import InspectorError
 from inspector.engine import choose_detector
 from inspector.gate import open_lane_gate, probe_gate

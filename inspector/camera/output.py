@@ -4,7 +4,7 @@ import time
 from typing import Final
 
 from inspector.camera.nodes import Nodes
-from inspector.config import CameraGateSettings
+from inspector.config.gates import CameraGateSettings
 from inspector.core.errors import CameraError
 
 _LONGEST_NS: Final = 500_000_000

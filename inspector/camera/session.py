@@ -21,7 +21,8 @@ from inspector.camera.device import Camera, CameraGoneError, Delivery
 from inspector.camera.frame_ids import FrameIds
 from inspector.camera.output import GateOutput
 from inspector.camera.ring import Ring
-from inspector.config import CameraGateSettings, LaneSettings
+from inspector.config import LaneSettings
+from inspector.config.gates import CameraGateSettings
 from inspector.core.errors import CameraError
 from inspector.core.frame import FrameInfo
 from inspector.telemetry.metrics import (

@@ -4,10 +4,10 @@ import sys
 from collections.abc import Callable
 from contextlib import closing
 
-from inspector.config import (
+from inspector.config import LaneSettings
+from inspector.config.gates import (
     CameraGateSettings,
     GpioGateSettings,
-    LaneSettings,
     ModbusServerGateSettings,
     OpcUaGateSettings,
     PlcGateSettings,

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from inspector.config import GpioGateSettings
+from inspector.config.gates import GpioGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.pulse import MESSAGE
 

@@ -9,7 +9,7 @@ from pymodbus.client import ModbusTcpClient
 from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
-from inspector.config import ModbusGateSettings
+from inspector.config.gates import ModbusGateSettings
 from inspector.gate.conversation import Clock, Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing

@@ -17,7 +17,7 @@ from pymodbus.server import ModbusTcpServer
 from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
-from inspector.config import ModbusServerGateSettings
+from inspector.config.gates import ModbusServerGateSettings
 from inspector.gate.conversation import Clock, Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing

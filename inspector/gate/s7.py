@@ -11,7 +11,7 @@ from snap7.datatypes import S7Area, S7WordLen
 from snap7.error import S7Error, S7ProtocolError
 from snap7.s7protocol import S7Protocol, get_return_code_description
 
-from inspector.config import S7GateSettings
+from inspector.config.gates import S7GateSettings
 from inspector.gate.conversation import Clock, Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing

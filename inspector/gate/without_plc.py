@@ -3,12 +3,8 @@
 from collections.abc import Callable
 from typing import Final
 
-from inspector.config import (
-    CameraGateSettings,
-    DirectGateSettings,
-    GpioGateSettings,
-    LaneSettings,
-)
+from inspector.config import LaneSettings
+from inspector.config.gates import CameraGateSettings, DirectGateSettings, GpioGateSettings
 from inspector.core.belt import BeltLimits
 from inspector.core.gate_program import Parameters
 from inspector.gate.camera_output import CameraWires

@@ -10,7 +10,8 @@ import pytest
 
 from inspector.camera.channel import CameraState
 from inspector.camera.output import GateOutput
-from inspector.config import CameraGateSettings, LaneSettings
+from inspector.config import LaneSettings
+from inspector.config.gates import CameraGateSettings
 from inspector.core.errors import CameraError
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason

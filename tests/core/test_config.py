@@ -3,14 +3,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inspector.config import (
+from inspector.config import LineSettings, load_line
+from inspector.config.gates import (
     GpioGateSettings,
-    LineSettings,
     ModbusGateSettings,
     ModbusServerGateSettings,
     OpcUaGateSettings,
     S7GateSettings,
-    load_line,
 )
 from inspector.core.errors import ConfigurationError
 

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from inspector.config import ModbusServerGateSettings
+from inspector.config.gates import ModbusServerGateSettings
 from inspector.gate import Gate, GateLinkError, LineState, Outgoing
 from inspector.gate.conversation import Clock
 from inspector.gate.modbus_server import ModbusServerGate

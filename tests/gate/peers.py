@@ -12,7 +12,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
-from inspector.config import ModbusGateSettings, S7GateSettings
+from inspector.config.gates import ModbusGateSettings, S7GateSettings
 from inspector.core.gate_codes import GateStatus
 from inspector.gate import Gate, GateLinkError, Incoming, LineState, Outgoing
 from inspector.gate.conversation import Clock

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from inspector.config import GpioGateSettings
+from inspector.config.gates import GpioGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.gpio import GpioWires, HeldOutput
 from inspector.gate.lines import InputLine, OutputLine

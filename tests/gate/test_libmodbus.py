@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.config import ModbusGateSettings, ModbusServerGateSettings
+from inspector.config.gates import ModbusGateSettings, ModbusServerGateSettings
 from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason

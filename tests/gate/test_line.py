@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from inspector.config import LaneGateSettings, LaneSettings, S7GateSettings
+from inspector.config import LaneSettings
+from inspector.config.gates import LaneGateSettings, S7GateSettings
 from inspector.core.frame import FrameInfo
 from inspector.core.gate_codes import GateAction
 from inspector.core.verdict import Outcome, Reason, Verdict

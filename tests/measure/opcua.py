@@ -11,7 +11,7 @@ from multiprocessing.connection import Connection
 
 import numpy as np
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.gate_codes import GateStatus
 from inspector.gate import Gate, GateFault, GateLinkError, LineState, Outgoing, open_gate
 from inspector.gate.registers import PlcBlock, encode_plc

@@ -17,7 +17,8 @@ from shutil import copytree
 
 import numpy as np
 
-from inspector.config import OpcUaGateSettings, load_line
+from inspector.config import load_line
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import InspectorError
 from inspector.core.frame import FrameInfo
 from inspector.core.gate_codes import GateStatus

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.config import ModbusGateSettings
+from inspector.config.gates import ModbusGateSettings
 from inspector.core import gate_program
 from inspector.core.belt import BeltLimits
 from inspector.core.gate_codes import GateReason

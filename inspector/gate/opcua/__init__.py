@@ -5,7 +5,7 @@ import time
 
 from asyncua import Client, ua
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.conversation import Clock, Conversation
 from inspector.gate.opcua.credentials import load_credentials

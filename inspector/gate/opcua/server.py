@@ -13,7 +13,7 @@ from typing import Final
 
 from asyncua import Node, ua
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.opcua.credentials import Credentials, load_credentials
 from inspector.gate.opcua.guard import GuardedServer

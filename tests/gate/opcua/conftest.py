@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.gate import (
     Gate,
     GateFault,

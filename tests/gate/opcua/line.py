@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.gate_codes import GateStatus
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason

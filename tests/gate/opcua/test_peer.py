@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason

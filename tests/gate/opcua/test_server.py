@@ -9,7 +9,7 @@ import pytest
 from asyncua import ua
 from asyncua.ua.uaerrors import UaStatusCodeError
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.gate import (
     Gate,
     LineState,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from inspector.config import OpcUaGateSettings
+from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate import (
     GateFault,
