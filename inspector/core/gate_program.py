@@ -42,7 +42,8 @@ class Parameters:
         unsure: so far a doubt may put a part from where it should be, beside ``reach``: nothing passes there.
         gate_eye: photo-eye to a second one before the diverter, which sees every part arrive; 0 without one.
         step: a part may arrive there so much too early or too late.
-        confirm_ns: a diverted part is seen in the reject chute within this time; 0 without a sensor there.
+        confirm_ns: a diverted part is seen in the reject chute within this time; 0 without a sensor there;
+            only where a photo-eye counts.
     """
 
     photo_eye: bool = True
@@ -59,6 +60,8 @@ class Parameters:
     def __post_init__(self) -> None:
         if self.belt.encoder and not self.photo_eye:
             raise ValueError("parts can be placed by time only where the belt is timed")
+        if self.confirm_ns and not self.photo_eye:
+            raise ValueError("only a part that was counted can be missed in the chute")
         if self.gate_eye and not 0 < self.step <= self.gate_eye <= self.travel - self.lead:
             raise ValueError("the gate's eye must see a part before its decision falls")
 

@@ -50,6 +50,9 @@ from inspector.twin.plc_registers import (
 )
 
 SCAN_NS = 5_000_000
+FALL_NS = 120_000_000
+"""A rejected cup is at the chute's eye so long after it was at the diverter."""
+_CONFIRM_NS = 400_000_000
 COUNTS_A_SCAN = 50
 """Of the encoder, while the belt runs."""
 BLOCK_STRIDE = 100
@@ -119,6 +122,7 @@ class PlcLane:
         self._last = max((part.number for part in waiting), default=0)
         self._on_belt = deque(_OnBelt(part, None) for part in waiting if part.gate_ns >= start_ns)
         self._gone: deque[_OnBelt] = deque()
+        self._falls: deque[int] = deque()
         self._counts = secrets.randbelow(1 << 31)
         self.job = 0
         """Which of the line's recipes shall judge."""
@@ -139,7 +143,11 @@ class PlcLane:
             self._counts += COUNTS_A_SCAN if runs else 0
             counted = self._program.parameters.photo_eye
             self._program.scan(
-                self._scan_ns, edges if counted else 0, counts=self._counts, runs=runs
+                self._scan_ns,
+                edges if counted else 0,
+                counts=self._counts,
+                runs=runs,
+                in_chute=self._in_chute(self._scan_ns),
             )
             self._book(self._scan_ns)
             self._scan_ns += SCAN_NS
@@ -199,6 +207,14 @@ class PlcLane:
         ago_ms = (self._clock(now_ns) - clock_ms + _WRAP // 2) % _WRAP - _WRAP // 2
         return now_ns - ago_ms * 1_000_000
 
+    def _in_chute(self, now_ns: int) -> int:
+        """How many cups the reject chute's eye has seen since the last scan."""
+        seen = 0
+        while self._falls and self._falls[0] <= now_ns:
+            self._falls.popleft()
+            seen += 1
+        return seen
+
     def _settle(self, until_ns: int) -> None:
         """Parts at the diverter before this scan went where the last scan had put it."""
         while self._on_belt:
@@ -209,6 +225,8 @@ class PlcLane:
                 break
             gone = self._on_belt.popleft()
             gone.passed = self._program.passing
+            if not gone.passed:
+                self._falls.append(gone.part.gate_ns + FALL_NS)
             near = self._program.in_reach()
             gone.nearest = near[0] if near else None
             if gone.count is not None and self._program.parameters.photo_eye:
@@ -303,8 +321,9 @@ class PlcServer:
 
 def wired(*, photo_eye: bool, travel_ms: float, encoder: bool) -> Parameters:
     """The program's parameters for this plant: distances in ns of running, or in the encoder's counts."""
+    confirm_ns = _CONFIRM_NS if photo_eye else 0
     if not encoder:
-        return Parameters(photo_eye=photo_eye, travel=round(travel_ms * 1e6))
+        return Parameters(photo_eye, round(travel_ms * 1e6), confirm_ns=confirm_ns)
     timed, per_count = Parameters(), SCAN_NS // COUNTS_A_SCAN
     return Parameters(
         photo_eye=photo_eye,
@@ -313,6 +332,7 @@ def wired(*, photo_eye: bool, travel_ms: float, encoder: bool) -> Parameters:
         margin=timed.margin // per_count,
         unsure=timed.unsure // per_count,
         belt=BeltLimits(encoder=True),
+        confirm_ns=confirm_ns,
     )
 
 

@@ -17,13 +17,13 @@ import pytest
 from inspector.config.gates import ModbusGateSettings
 from inspector.core import gate_program
 from inspector.core.belt import BeltLimits
-from inspector.core.gate_codes import GateReason
+from inspector.core.gate_codes import GateReason, GateStatus
 from inspector.core.gate_program import GateProgram, Parameters
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.gate import Command, Gate, Incoming, LineState, Outgoing, open_gate
 from inspector.gate import registers as line_side
-from inspector.twin import plc_registers
+from inspector.twin import plc, plc_registers
 from inspector.twin.plc import SCAN_NS, PlcLane
 from inspector.twin.rig import Action, BeltPart, Rig, create_rig
 
@@ -397,6 +397,21 @@ def test_a_busy_machine_does_not_let_a_late_result_count_as_early(
         lane.write(a_line_block(beat, *([1] if ms >= told_at_ms else [])))
     lane.advance(2000 * MS)
     assert belt.actions[1][0] is (Action.PASSED if passed else Action.DIVERTED)
+
+
+@pytest.mark.parametrize("fall_ms", [120, 900])
+def test_a_reject_that_does_not_come_down_the_chute_in_time_shuts_the_gate(
+    monkeypatch: pytest.MonkeyPatch, fall_ms: int
+) -> None:
+    monkeypatch.setattr(plc, "FALL_NS", fall_ms * MS)
+    parameters = plc.wired(photo_eye=True, travel_ms=TRAVEL_MS, encoder=False)
+    belt = Belt(*range(600, 3000, 150))
+    lane = PlcLane(belt, GateProgram(7, parameters), io.StringIO(), start_ns=0)
+    for ms in range(0, 6000, 50):
+        lane.advance(ms * MS)
+    assert len(belt.actions) == len(belt.parts)
+    status = line_side.decode_plc(lane.image()).status
+    assert (GateStatus.UNCONFIRMED in status) is (fall_ms == 900)
 
 
 def test_a_torn_block_is_not_taken() -> None:
