@@ -129,7 +129,8 @@ class Lane:
                 self._camera(event)
             case GateAnswered(reading=reading):
                 self.books.plc(up=True, reason="")
-                self.books.gate(reading, self._commanded(reading.session))
+                commanded = self._commanded(reading.session) if reading.gate_results else {}
+                self.books.gate(reading, commanded)
                 if self._changeover.ask(reading.job):
                     self._say()
                     if self._changeover.job == JOB_REFUSED:
