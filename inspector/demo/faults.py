@@ -194,7 +194,7 @@ def _all_in_turn() -> Iterator[Fault]:
         for fault in faults:
             yield replace(fault, at_s=next_s + fault.at_s - faults[0].at_s)
         if faults:
-            next_s += faults[-1].at_s - faults[0].at_s + 4.0
+            next_s += faults[-1].at_s - faults[0].at_s + 3.0
 
 
 SCENARIOS["all"] = tuple(_all_in_turn())
