@@ -129,6 +129,8 @@ def _cause(lane: LaneStatus) -> Alarm | None:
         return _split(lane.camera.reason or f"the camera of {lane.name} is lost; check its cable")
     if not lane.plc.up:
         return _split(lane.plc.reason or f"no link to the PLC of {lane.name}; check its cable")
+    if lane.rejecting and lane.alarms:
+        return lane.alarms[0]
     return None
 
 

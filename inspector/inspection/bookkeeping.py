@@ -81,8 +81,9 @@ class Bookkeeping:
 
     @property
     def rejecting(self) -> bool:
-        """No part can pass at present: no recipe, no camera or no PLC."""
-        return bool(self._recipe_fault) or not (self.camera_ready and self._plc.up)
+        """No part can pass at present: no recipe, no camera or no PLC, or the gate is shut for an alarm."""
+        shut = self._stopped_by_alarm or self._gate_conditions.get("reject_unconfirmed", False)
+        return bool(self._recipe_fault) or shut or not (self.camera_ready and self._plc.up)
 
     @property
     def camera_ready(self) -> bool:
@@ -226,6 +227,7 @@ class Bookkeeping:
             parts_per_s=len(self._closed_ns) / (_RATE_WINDOW_NS / 1e9),
             latency_p50_ms=p50,
             latency_p99_ms=p99,
+            rejecting=self.rejecting,
             alarms=self._alarms(),
         )
 

@@ -65,6 +65,7 @@ class LaneStatus(_Status):
         parts_per_s: over the last 10 s.
         latency_p50_ms: trigger to gate command, median; None before the first part.
         latency_p99_ms: trigger to gate command, 99th percentile.
+        rejecting: no part can pass at present; where camera and PLC link are well, the first alarm says why.
         alarms: what else a person has to see to on this lane.
     """
 
@@ -77,6 +78,7 @@ class LaneStatus(_Status):
     parts_per_s: float = 0.0
     latency_p50_ms: float | None = None
     latency_p99_ms: float | None = None
+    rejecting: bool = False
     alarms: tuple[Alarm, ...] = ()
 
 

@@ -106,6 +106,17 @@ def test_an_alarm_is_told_while_the_line_runs() -> None:
     assert headline.detail == "Free some disk"
 
 
+def test_a_gate_that_is_shut_for_an_alarm_does_not_run() -> None:
+    alarm = Alarm(text="a reject was not seen to fall; nothing passes", remedy="See the diverter")
+    shut = lane(rejecting=True, alarms=(alarm,))
+
+    assert lane_headline(shut).level is Level.REJECTING
+    headline = line_headline(line(shut, lane("lane-2")), 0.0)
+    assert (
+        headline.title == "lane-1 rejects everything: a reject was not seen to fall; nothing passes"
+    )
+
+
 def test_rejecting_everything_for_a_reason_of_its_own() -> None:
     alarm = Alarm(text="the networks disagree with their golden images", remedy="Reload")
     headline = line_headline(line(lane(alarms=(alarm,)), state=LineState.REJECTING), 0.0)

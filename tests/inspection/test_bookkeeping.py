@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from inspector.camera.channel import CameraHealth, CameraState
 from inspector.core.frame import FrameInfo
 from inspector.core.gate_codes import GateAction, GateReason
 from inspector.core.part import PartId
@@ -84,6 +85,15 @@ def test_a_reject_that_was_not_confirmed_and_a_standing_belt_are_alarms_while_th
         *("belt_stands", "reject_unconfirmed"),
         *("belt_stands_over", "reject_unconfirmed_over"),
     ]
+
+
+def test_while_a_reject_is_not_confirmed_nothing_can_pass(books: Bookkeeping) -> None:
+    books.plc(up=True, reason="")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0))
+    assert not books.rejecting
+    books.gate(reading(unconfirmed=True), {})
+    assert books.rejecting
+    assert books.status(0).rejecting
 
 
 def test_a_rows_stages_tell_the_parts_whole_way() -> None:
