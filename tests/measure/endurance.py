@@ -1,9 +1,10 @@
 """A lane at its highest rate for half an hour: ``python -m tests.measure.endurance --recipe FOLDER``.
 
 Runs ``inspector demo`` and looks at the line's processes every ten seconds. It says whether every part got
-its own verdict, and by how much each process's resident memory grew an hour, as a straight line through all
-looks after the warm-up. The cups are drawn once and come again and again, so that the simulation leaves the
-processor to the line; a quick recipe is made with ``inspector teach --depth 2``.
+its own verdict, and by how much each process's own resident memory (without ring and simulated plant, which
+are shared) grew an hour, as a straight line through all looks after the warm-up. The cups are drawn once and
+come again and again, so that the simulation leaves the processor to the line; a quick recipe is made with
+``inspector teach --depth 1``.
 """
 
 import argparse
@@ -57,11 +58,12 @@ def main() -> None:
     print(f"passed {said['passed']}, rejected {said['rejected']}, late {said['late']}")
     print(f"trigger → command p50 {said['p50_ms']:.0f} ms, p99 {said['p99_ms']:.0f} ms")
     print(f"mis-diverted {said['mis_diverted']}, rows missing {said['missing_rows']}")
-    print("\n| process | MB at the end | MB an hour |\n|---|---|---|")
+    print("\n| process | MB after the warm-up, half-way, at the end | MB an hour |\n|---|---|---|")
     for name, seen in sorted(looks.items()):
         late = np.array([look for look in seen if look[0] > 60 * given.warm_up])
         slope = np.polyfit(late[:, 0], late[:, 1], 1)[0] * 3600 / 1e6 if len(late) > 2 else np.nan
-        print(f"| {name} | {seen[-1][1] / 1e6:.0f} | {slope:+.2f} |")
+        shown = [f"{late[at, 1] / 1e6:.1f}" for at in (0, len(late) // 2, -1)]
+        print(f"| {name} | {', '.join(shown)} | {slope:+.2f} |")
 
 
 def look_at(
@@ -69,12 +71,12 @@ def look_at(
 ) -> None:
     """Note a process's resident memory, if it is one of the line's."""
     try:
-        words, resident = process.cmdline(), process.memory_info().rss
+        words, memory = process.cmdline(), process.memory_info()
     except psutil.Error:
         return
     for module, name in PROCESSES.items():
         if module in words:
-            looks[name].append((at_s, resident))
+            looks[name].append((at_s, memory.rss - memory.shared))
 
 
 if __name__ == "__main__":
