@@ -13,7 +13,7 @@ from inspector.config import CameraSettings, LaneSettings, PartSettings
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict
-from inspector.gate import Incoming
+from inspector.gate import GateAction, GateReason, GateResult, Incoming
 from inspector.inspection.changeover import Changeover
 from inspector.inspection.events import Examined, GateAnswered, Located
 from inspector.inspection.eyes import Eyes
@@ -80,8 +80,9 @@ class FreeRun:
         self.shows(exposed_ms, seen(exposed_ms, crossings_ms))
 
     def gate_says(self) -> None:
-        """An exchange with the PLC."""
-        told = Incoming(0, 0, (), 0, 0, True, True, False, False, (), 0, 0, MS, 0)
+        """An exchange in which the gate tells of its last part."""
+        last = GateResult(len(self.closed), GateAction.PASSED, GateReason.OK)
+        told = Incoming(0, 0, (), 0, 0, True, True, False, False, (last,), 0, 0, MS, 0)
         self.lane.handle(GateAnswered("lane-1", told), 10_000 * MS)
 
     def passed_ms(self) -> list[float]:
