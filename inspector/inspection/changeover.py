@@ -34,8 +34,8 @@ class Changeover:
 
     @property
     def judging(self) -> bool:
-        """A recipe judges: none is being loaded, and none was refused."""
-        return not self._loading and self.job != JOB_REFUSED
+        """The recipe wanted is there, be it one that cannot be used: then its eyes refuse every part."""
+        return not self._loading and self._wanted in self._jobs
 
     def ask(self, job: int) -> bool:
         """The PLC wants this job; True when that is news and a change begins or fails at once."""

@@ -53,7 +53,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
     )
     changeover = Changeover(
         "lane-1",
-        {0: Path("old"), 1: Path("new")},
+        {0: Path("old"), 1: Path("new"), 2: Path("damaged")},
         lambda path: eyes_of(path.name, camera),
         lambda loaded: said["loaded"].put(loaded),
     )
@@ -66,7 +66,8 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
 
 def eyes_of(recipe: str, camera: Any) -> Eyes:
     nothing: Any = None
-    return Eyes(camera, nothing, nothing, recipe)
+    fault = "it was changed; restore it" if recipe == "damaged" else ""
+    return Eyes(camera, nothing, nothing, recipe, fault)
 
 
 def reading(number: int, now_ns: int, job: int = 0) -> GateAnswered:
@@ -163,6 +164,18 @@ def test_a_job_that_is_not_there_shuts_the_gate_until_another_is_asked_for() -> 
     lane.handle(reading(1, 400 * MS, job=0), 400 * MS)
     lane.handle(said["loaded"].get(timeout=5), 410 * MS)
     assert (said["state"], said["job"]) == (LineState.RUNNING, 0)
+
+
+def test_a_recipe_that_cannot_be_used_shuts_the_gate_and_says_itself_why_of_each_part() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS, job=2), 100 * MS)
+    lane.handle(said["loaded"].get(timeout=5), 110 * MS)
+    assert (said["state"], said["job"]) == (LineState.FAULT, JOB_REFUSED)
+    assert said["fault"] == "it was changed; restore it"
+    see(lane, 1, job=2)
+    assert said["asked"][0].number == 1
+    assert said["looks_with"] == "damaged"
 
 
 def test_a_wish_that_changes_while_a_recipe_is_loaded_is_the_one_that_counts() -> None:
