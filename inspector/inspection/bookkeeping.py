@@ -102,6 +102,10 @@ class Bookkeeping:
             metrics.STAGE_SECONDS.labels(self._lane, stage).observe(spent_ns / 1e9)
         metrics.STAGE_SECONDS.labels(self._lane, "queue").observe(event.queue_ns / 1e9)
 
+    def forget(self, part: PartId) -> None:
+        """What was seen of a part that has its command already: nobody asks for it any more."""
+        self._examined.pop(part, None)
+
     def closed(self, closed: Closed) -> None:
         """A part has its command: row, picture, numbers."""
         verdict = closed.verdict

@@ -32,6 +32,7 @@ from inspector.tracking import (
     Effect,
     FrameKey,
     Ignored,
+    IgnoredWhy,
     Inspect,
     RejectLimits,
     RejectWatch,
@@ -300,8 +301,10 @@ class Lane:
                     self._watch_for_frozen_camera(effect)
                 case Unclaimed(why=why):
                     self.books.dropped(f"frame_{why}")
-                case Ignored(why=why):
+                case Ignored(part=part, why=why):
                     self.books.dropped(f"event_{why}")
+                    if why in (IgnoredWhy.PART_CLOSED, IgnoredWhy.UNKNOWN_PART):
+                        self.books.forget(part)
                 case Unaccounted(first=first, last=last):
                     self.books.dropped("parts_unaccounted", last.number - first.number + 1)
                     self._log.error("parts_without_rows", first=first.number, last=last.number)

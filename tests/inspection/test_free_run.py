@@ -46,6 +46,7 @@ class FreeRun:
             plc=ignore,
             gate=lambda _reading, commanded: self.commanded.update(commanded),
             examined=ignore,
+            forget=ignore,
             closed=self.closed.append,
             dropped=lambda what, *_count: self.dropped.append(what),
             event=lambda kind, _details: self.events.append(kind),

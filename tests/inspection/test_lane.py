@@ -43,6 +43,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
         dropped=ignore,
         camera_ready=False,
         examined=ignore,
+        forget=lambda part: said.update(forgotten=part),
         recipe=lambda label, fault: said.update(recipe=label, fault=fault),
         reject_alarms=lambda raised, stop: said.update(raised=raised, stop=stop),
     )
@@ -164,6 +165,17 @@ def test_a_job_that_is_not_there_shuts_the_gate_until_another_is_asked_for() -> 
     lane.handle(reading(1, 400 * MS, job=0), 400 * MS)
     lane.handle(said["loaded"].get(timeout=5), 410 * MS)
     assert (said["state"], said["job"]) == (LineState.RUNNING, 0)
+
+
+def test_what_was_seen_of_a_part_that_is_closed_already_is_not_kept() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    see(lane, 1)
+    lane.tick(2_000 * MS)
+    assert said["commands"] == [Reason.LATE]
+    lane.handle(looked_at(said, "old"), 2_010 * MS)
+    assert said["forgotten"].number == 1
 
 
 def test_a_recipe_that_cannot_be_used_shuts_the_gate_and_says_itself_why_of_each_part() -> None:
