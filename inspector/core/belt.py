@@ -1,19 +1,8 @@
 """How far the belt has run, by the clock or by an encoder, and what makes parts on it uncertain."""
 
 from dataclasses import dataclass
-from enum import StrEnum
 
-
-class Doubt(StrEnum):
-    """Why a part on the belt need not be where it is reckoned to be."""
-
-    STOPPED = "stopped"
-    """A timed belt stood, or has only just begun to run; one with an encoder stood so long that hands may
-    have been at it."""
-    REVERSED = "reversed"
-    """It ran backwards: parts may break the photo-eye's beam again."""
-    ENCODER_SILENT = "encoder_silent"
-    """The drive runs and the encoder does not count."""
+from inspector.core.gate_codes import GateReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +35,7 @@ class Belt:
         self._limits = limits
         self.position = 0
         """Counts of the encoder, or ns that a timed belt has run."""
-        self.doubt: Doubt | None = None
+        self.doubt: GateReason | None = None
         """A part counted in this scan would not certainly be where it is reckoned."""
         self.steady_since_ns: int | None = None
         """Since when a timed belt has run at its speed; None while it does not."""
@@ -55,7 +44,7 @@ class Belt:
         self._moved_ns = 0
         self._runs_since_ns: int | None = None
 
-    def move(self, now_ns: int, counts: int | None, *, runs: bool) -> Doubt | None:
+    def move(self, now_ns: int, counts: int | None, *, runs: bool) -> GateReason | None:
         """One scan later.
 
         Args:
@@ -76,22 +65,22 @@ class Belt:
         self._last_ns = now_ns
         return lost
 
-    def _time(self, now_ns: int, *, runs: bool) -> Doubt | None:
+    def _time(self, now_ns: int, *, runs: bool) -> GateReason | None:
         if not runs:
             ran = self._runs_since_ns is not None
             self._runs_since_ns = self.steady_since_ns = None
-            self.doubt = Doubt.STOPPED
-            return Doubt.STOPPED if ran else None
+            self.doubt = GateReason.BELT_STOPPED
+            return GateReason.BELT_STOPPED if ran else None
         if self._last_ns is not None and self._runs_since_ns is not None:
             self.position += now_ns - self._last_ns
         if self._runs_since_ns is None:
             self._runs_since_ns = now_ns
         if self.steady_since_ns is None and now_ns - self._runs_since_ns >= self._limits.settle_ns:
             self.steady_since_ns = now_ns
-        self.doubt = Doubt.STOPPED if self.steady_since_ns is None else None
+        self.doubt = GateReason.BELT_STOPPED if self.steady_since_ns is None else None
         return None
 
-    def _follow(self, now_ns: int, counts: int, *, runs: bool) -> Doubt | None:
+    def _follow(self, now_ns: int, counts: int, *, runs: bool) -> GateReason | None:
         if self._furthest is None or counts != self.position:
             self._moved_ns = now_ns
         if not runs:
@@ -103,11 +92,11 @@ class Belt:
         still_ns = now_ns - self._moved_ns
         before, self.doubt = self.doubt, None
         if counts < self._furthest - self._limits.backlash:
-            self.doubt = Doubt.REVERSED
+            self.doubt = GateReason.BELT_REVERSED
         elif self._silent(now_ns):
-            self.doubt = Doubt.ENCODER_SILENT
+            self.doubt = GateReason.ENCODER_SILENT
         elif still_ns >= self._limits.stand_ns:
-            self.doubt = Doubt.STOPPED
+            self.doubt = GateReason.BELT_STOPPED
         return self.doubt if self.doubt is not before else None
 
     def _silent(self, now_ns: int) -> bool:

@@ -32,9 +32,10 @@ class GateReason(IntEnum):
     UNCOUNTED = 9
     """The part had passed the photo-eye before the program started to count."""
     BELT_STOPPED = 10
-    """The belt stood while the part was on it, or had only just begun to run."""
+    """A timed belt stood while the part was on it, or had only just begun to run; or one with an encoder
+    stood so long that hands may have been at it."""
     BELT_REVERSED = 11
-    """The belt ran backwards while the part was on it."""
+    """The belt ran backwards while the part was on it, which may break the photo-eye's beam again."""
     ENCODER_SILENT = 12
     """The belt's drive ran and its encoder did not count."""
     OUT_OF_STEP = 13

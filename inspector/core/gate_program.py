@@ -10,7 +10,7 @@ encoder. A part whose position is in doubt is lost: it does not pass, nor does a
 from collections import deque
 from dataclasses import dataclass, field
 
-from inspector.core.belt import Belt, BeltLimits, Doubt
+from inspector.core.belt import Belt, BeltLimits
 from inspector.core.gate_codes import GateAction, GateReason, GateStatus
 
 RUNNING = 1
@@ -19,13 +19,6 @@ OK = 1
 """The outcome that may open the gate."""
 _MOST_PARTS = 64
 """Between photo-eye and gate, at most; the oldest goes. Only a belt that does not move has more."""
-
-
-_LOST = {
-    Doubt.STOPPED: GateReason.BELT_STOPPED,
-    Doubt.REVERSED: GateReason.BELT_REVERSED,
-    Doubt.ENCODER_SILENT: GateReason.ENCODER_SILENT,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +185,7 @@ class GateProgram:
         self.now_ns = now_ns
         self.sequence = (self.sequence + 1) & 0xFFFF
         if doubt := self.belt.move(now_ns, counts, runs=runs):
-            self._lose(_LOST[doubt])
+            self._lose(doubt)
         if self._began_at is None:
             self._began_at = self.belt.position
         # What is in the registers came before this scan: results for parts counted now are not fresh.
@@ -246,7 +239,7 @@ class GateProgram:
             part.premature = known is not None and known.premature
             self.parts[self.part_count] = part
             if doubt is not None:
-                self._doubt(part, _LOST[doubt])
+                self._doubt(part, doubt)
         del self.photo_eyes[:-8]
         while len(self.parts) > _MOST_PARTS:
             del self.parts[min(self.parts)]

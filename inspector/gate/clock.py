@@ -1,7 +1,10 @@
 """Between the PLC's millisecond clock and the host's monotonic clock."""
 
 from collections import deque
+from collections.abc import Callable
 
+Clock = Callable[[], int]
+"""The host's monotonic clock, ns."""
 _SAMPLES = 256
 _WRAP = 1 << 32
 _RESOLUTION_NS = 1_000_000

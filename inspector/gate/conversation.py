@@ -1,7 +1,6 @@
-"""What line and PLC say to each other, whatever carries their two blocks. Pure but for the clock given."""
+"""What line and PLC say to each other, whatever carries their two blocks. Pure."""
 
 from collections import deque
-from collections.abc import Callable
 
 from inspector.core.gate_codes import GateStatus
 from inspector.core.verdict import Outcome
@@ -17,21 +16,14 @@ from inspector.gate.registers import (
     ResultCode,
 )
 
-Clock = Callable[[], int]
-"""Host monotonic clock, ns."""
 _PLC_SILENCE_NS = 500_000_000
 """A PLC whose scan counter stands still so long is taken for stopped."""
 
 
 class Conversation:
-    """One lane's side of the handshake of docs/plc.md. Not thread-safe.
+    """One lane's side of the handshake of docs/plc.md. Not thread-safe."""
 
-    Args:
-        clock: host monotonic clock, ns.
-    """
-
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._sequence = 0
         self._heartbeat = 0
         self._state, self._job = LineState.STARTING, 0

@@ -11,7 +11,7 @@ import structlog
 from inspector.core.errors import GateError
 from inspector.core.gate_program import Parameters
 from inspector.core.process import come_first
-from inspector.gate.conversation import Clock
+from inspector.gate.clock import Clock
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.scanner import Pace, Scanner, Wires
 from inspector.telemetry import metrics

@@ -10,7 +10,8 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.pdu import ModbusPDU
 
 from inspector.config.gates import ModbusGateSettings
-from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.clock import Clock
+from inspector.gate.conversation import Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import (
@@ -55,7 +56,7 @@ class ModbusGate:
         self._client: ModbusTcpClient | None = None
         self._answer_by_ns = 0
         self._bytes_came = False
-        self._conversation = Conversation(clock)
+        self._conversation = Conversation()
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
         """See `Gate.exchange`; takes ``timeout_ms`` at most."""

@@ -18,7 +18,8 @@ from pymodbus.server.requesthandler import ServerRequestHandler
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 from inspector.config.gates import ModbusServerGateSettings
-from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.clock import Clock
+from inspector.gate.conversation import Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import (
@@ -123,7 +124,7 @@ class ModbusServerGate:
         self._silence_ns = round(settings.timeout_ms * 1e6)
         self._mailbox = Mailbox(clock, self._silence_ns)
         self._server: _Server | None = None
-        self._conversation = Conversation(clock)
+        self._conversation = Conversation()
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
         """See `Gate.exchange`; waits for nobody."""

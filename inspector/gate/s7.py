@@ -12,7 +12,8 @@ from snap7.error import S7Error, S7ProtocolError
 from snap7.s7protocol import S7Protocol, get_return_code_description
 
 from inspector.config.gates import S7GateSettings
-from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.clock import Clock
+from inspector.gate.conversation import Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import (
@@ -54,7 +55,7 @@ class S7Gate:
         self._clock = clock
         self._connection: _Connection | None = None
         self._protocol = S7Protocol()
-        self._conversation = Conversation(clock)
+        self._conversation = Conversation()
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
         """See `Gate.exchange`; takes ``timeout_ms`` at most."""

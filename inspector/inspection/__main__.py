@@ -205,10 +205,12 @@ def _eyes(
             hurried=resuming,
             on_engine=shown,
         )
-    except InspectorError as error:
+    except Exception as error:  # whatever fails: a line that runs must reject and say why
         if not resuming:
             raise
-        fault = str(error)
+        fault = (
+            str(error) if isinstance(error, InspectorError) else f"{type(error).__name__}: {error}"
+        )
         return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: (), fault=fault)
     return Eyes(acquisition, judge.examine, judge.cups, judge.label)
 

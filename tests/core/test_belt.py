@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.core.belt import Belt, BeltLimits, Doubt
+from inspector.core.belt import Belt, BeltLimits
+from inspector.core.gate_codes import GateReason
 
 MS = 1_000_000
 TIMED = BeltLimits(settle_ns=100 * MS)
@@ -16,7 +17,7 @@ def test_a_timed_belt_is_where_its_running_time_says() -> None:
         belt.move(now * MS, None, runs=True)
     assert belt.position == 500 * MS
     told = [belt.move(now * MS, None, runs=False) for now in range(505, 1005, 5)]
-    assert told == [Doubt.STOPPED] + [None] * 99
+    assert told == [GateReason.BELT_STOPPED] + [None] * 99
     assert belt.position == 500 * MS
 
 
@@ -26,7 +27,7 @@ def test_a_timed_belt_is_believed_only_once_it_has_its_speed() -> None:
     for now in range(0, 200, 5):
         assert belt.move(now * MS, None, runs=True) is None
         doubts.append(belt.doubt)
-    assert doubts == [Doubt.STOPPED] * 20 + [None] * 20
+    assert doubts == [GateReason.BELT_STOPPED] * 20 + [None] * 20
     assert belt.steady_since_ns == 100 * MS
 
 
@@ -35,7 +36,7 @@ def test_a_belt_with_an_encoder_may_stand_but_not_for_ever() -> None:
     belt.move(0, 10, runs=True)
     assert [belt.move(at * MS, 10, runs=False) for at in (5, 500, 995, 1000)] == [
         *([None] * 3),
-        Doubt.STOPPED,
+        GateReason.BELT_STOPPED,
     ]
     assert belt.move(1005 * MS, 11, runs=True) is None
 
@@ -44,7 +45,7 @@ def test_an_encoder_that_is_silent_while_the_drive_runs_is_a_fault() -> None:
     belt = Belt(ENCODER)
     belt.move(0, 10, runs=True)
     assert belt.move(45 * MS, 10, runs=True) is None
-    assert belt.move(50 * MS, 10, runs=True) is Doubt.ENCODER_SILENT
+    assert belt.move(50 * MS, 10, runs=True) is GateReason.ENCODER_SILENT
 
 
 def test_a_drive_that_was_just_switched_on_may_take_its_time() -> None:
@@ -52,7 +53,7 @@ def test_a_drive_that_was_just_switched_on_may_take_its_time() -> None:
     belt.move(0, 10, runs=False)
     assert belt.move(500 * MS, 10, runs=True) is None
     assert belt.move(545 * MS, 10, runs=True) is None
-    assert belt.move(550 * MS, 10, runs=True) is Doubt.ENCODER_SILENT
+    assert belt.move(550 * MS, 10, runs=True) is GateReason.ENCODER_SILENT
 
 
 def test_a_belt_that_runs_back_is_in_doubt_until_it_is_where_it_was() -> None:
@@ -61,8 +62,8 @@ def test_a_belt_that_runs_back_is_in_doubt_until_it_is_where_it_was() -> None:
     told = [
         belt.move(5 * n * MS, counts, runs=True) for n, counts in enumerate((97, 96, 90, 96), 1)
     ]
-    assert told == [None, Doubt.REVERSED, None, None]
-    assert belt.doubt is Doubt.REVERSED
+    assert told == [None, GateReason.BELT_REVERSED, None, None]
+    assert belt.doubt is GateReason.BELT_REVERSED
     assert belt.move(25 * MS, 97, runs=True) is None
     assert belt.doubt is None
 

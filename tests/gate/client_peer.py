@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from inspector.config.gates import ModbusServerGateSettings
 from inspector.gate import Gate, GateLinkError, LineState, Outgoing
-from inspector.gate.conversation import Clock
+from inspector.gate.clock import Clock
 from inspector.gate.modbus_server import ModbusServerGate
 from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE
 from tests.gate.peers import Blocks, damaged

@@ -8,6 +8,7 @@ import socket
 import struct
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
@@ -15,7 +16,7 @@ from typing import Protocol
 from inspector.config.gates import ModbusGateSettings, S7GateSettings
 from inspector.core.gate_codes import GateStatus
 from inspector.gate import Gate, GateLinkError, Incoming, LineState, Outgoing
-from inspector.gate.conversation import Clock
+from inspector.gate.clock import Clock
 from inspector.gate.modbus import ModbusGate
 from inspector.gate.registers import (
     LineBlock,
@@ -135,7 +136,7 @@ class Blocks:
         self.dice = random.Random(1)
 
 
-class ServingPlc(Blocks):
+class ServingPlc(Blocks, ABC):
     """A PLC that is the server: one client at a time, every request answered by ``answer``."""
 
     def __init__(self) -> None:
@@ -147,13 +148,13 @@ class ServingPlc(Blocks):
         self.port: int = self._listener.getsockname()[1]
         self._start()
 
+    @abstractmethod
     def speak(self, request: bytes) -> bytes | None:
         """The protocol as it should be."""
-        raise NotImplementedError
 
+    @abstractmethod
     def frame(self, request: bytes, body: bytes, length: int) -> bytes:
         """An answer's frame that says it is ``length`` long, around what may be shorter."""
-        raise NotImplementedError
 
     def speak_before(self) -> None:
         pass

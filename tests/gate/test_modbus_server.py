@@ -116,7 +116,7 @@ def test_a_plcs_time_is_told_late_by_its_uncertainty_at_most_and_never_early(
     """Each time: the PLC rests, reads its clock, and its write is under way. Then comes the answer."""
     now = 0
     mailbox = Mailbox(lambda: now, 1000 * MS)
-    conversation = Conversation(lambda: now)
+    conversation = Conversation()
     for at, (rests, under_way) in enumerate(scans):
         now += rests
         read_ns = now

@@ -7,7 +7,8 @@ from asyncua import Client, ua
 
 from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
-from inspector.gate.conversation import Clock, Conversation
+from inspector.gate.clock import Clock
+from inspector.gate.conversation import Conversation
 from inspector.gate.opcua.credentials import load_credentials
 from inspector.gate.opcua.seat import PlcSeat
 from inspector.gate.opcua.server import APPLICATION, LineServer, Said, bound_socket
@@ -69,7 +70,7 @@ class OpcUaGate:
         self._settings = settings
         self._lane = lane
         self._clock = clock
-        self._conversation = Conversation(clock)
+        self._conversation = Conversation()
         self._silence_ns = round(settings.timeout_ms * 1e6)
         self._seat = PlcSeat(self._silence_ns)
         self._server: LineServer | None = None
