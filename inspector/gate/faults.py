@@ -27,5 +27,5 @@ def misread(error: BlockError, peer: str, settings: str) -> GateLinkError:
     return GateLinkError(
         GateFault.GARBAGE,
         f"{peer} answers what makes no sense: {error}",
-        f"see that {settings} name the PLC of this lane",
+        f"see that {settings} name the PLC of this lane and its block is laid out as docs/plc.md says",
     )

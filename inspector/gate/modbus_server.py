@@ -10,7 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Coroutine
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from pymodbus.constants import ExcCodes
 from pymodbus.server import ModbusTcpServer
@@ -22,14 +22,8 @@ from inspector.gate.clock import Clock
 from inspector.gate.conversation import Conversation
 from inspector.gate.faults import misread
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
-from inspector.gate.registers import (
-    LINE_TO_PLC_SIZE,
-    PLC_TO_LINE_SIZE,
-    BlockError,
-    PlcBlock,
-    decode_plc,
-    encode_line,
-)
+from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE, encode_line
+from inspector.gate.seat import PlcSeat
 
 _WRITES = frozenset({6, 16, 22, 23})
 _READ_HOLDING, _READ_INPUT = 3, 4
@@ -43,20 +37,8 @@ _Result = TypeVar("_Result")
 logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
 
 
-class Heard(NamedTuple):
-    """A whole block of the PLC: when it came, and since when it can have been on its way."""
-
-    block: PlcBlock
-    sent_ns: int
-    received_ns: int
-
-
 class Mailbox:
     """The two blocks between the PLC's requests and the line's exchanges; knows no sockets.
-
-    One connection writes at a time: whoever wrote first, until it is closed or silent. A write is answered
-    before the PLC begins the next, so a block was read from the PLC's clock after the whole one before it
-    had come: that is its ``sent_ns``. How long the first one was under way nobody knows; it only begins.
 
     Args:
         clock: host monotonic clock, ns.
@@ -65,14 +47,13 @@ class Mailbox:
 
     def __init__(self, clock: Clock, silence_ns: int) -> None:
         self.shown = [0] * LINE_TO_PLC_SIZE
-        self.newest: Heard | None = None
-        self.fault: BlockError | None = None
+        self.seat = PlcSeat(silence_ns)
         self.writer: object | None = None
+        """Whose pieces of a block are being put together."""
         self._clock = clock
         self._silence_ns = silence_ns
         self._registers = [0] * PLC_TO_LINE_SIZE
         self._written_ns = 0
-        self._whole_ns: int | None = None
 
     @property
     def silent(self) -> bool:
@@ -80,28 +61,21 @@ class Mailbox:
         return self._clock() - self._written_ns >= self._silence_ns
 
     def write(self, writer: object, address: int, values: list[int]) -> bool:
-        """Take a write of a connection; False: another one is writing."""
-        now_ns, silent = self._clock(), self.silent
-        if writer is not self.writer or silent:
-            if self.writer is not None and not silent:
-                return False
-            self.writer, self._whole_ns = writer, None
-            self._registers = [0] * PLC_TO_LINE_SIZE
+        """Take a write of a connection, a whole block or a piece; False: another one speaks for the PLC."""
+        now_ns = self._clock()
+        if not self.seat.admits(writer, now_ns):
+            return False
+        if writer is not self.writer or self.silent:
+            # Nobody completes what another one began.
+            self.writer, self._registers = writer, [0] * PLC_TO_LINE_SIZE
         self._written_ns = now_ns
         self._registers[address : address + len(values)] = values
-        try:
-            block = decode_plc(self._registers)
-        except BlockError as error:
-            self.fault = error
-            return True
-        self.fault = None
-        if self._whole_ns is not None:
-            self.newest = Heard(block, self._whole_ns, now_ns)
-        self._whole_ns = now_ns
+        self.seat.write(writer, self._registers, now_ns)
         return True
 
     def left(self, writer: object) -> None:
         """A connection was closed: another one may write."""
+        self.seat.leave(writer)
         if writer is self.writer:
             self.writer = None
 
@@ -153,12 +127,12 @@ class ModbusServerGate:
 
     def _understood(self) -> Incoming:
         mailbox, limit = self._mailbox, self._settings.timeout_ms
-        newest = mailbox.newest
+        newest, fault = mailbox.seat.heard, mailbox.seat.fault
         if newest is not None and self._clock() - newest.received_ns < self._silence_ns:
             return self._conversation.hear(*newest)
         peer = f"the PLC of {self._lane}, a client of {self._settings.listener},"
-        if mailbox.fault is not None and not mailbox.silent:
-            raise misread(mailbox.fault, peer, "the register addresses of the PLC's client")
+        if fault is not None and not mailbox.silent:
+            raise misread(fault, peer, "the register addresses of the PLC's client")
         if self._server is not None and self._server.connected:
             raise GateLinkError(
                 GateFault.NO_ANSWER,

@@ -9,19 +9,15 @@ from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.clock import Clock
 from inspector.gate.conversation import Conversation
+from inspector.gate.faults import misread
 from inspector.gate.opcua.credentials import load_credentials
-from inspector.gate.opcua.seat import PlcSeat
 from inspector.gate.opcua.server import APPLICATION, LineServer, Said, bound_socket
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import encode_line
+from inspector.gate.seat import PlcSeat
 
 _AGAIN_NS = 1_000_000_000
 """A server that failed is started anew after so long."""
-_REMEDIES = {
-    GateFault.WRONG_MAP: "load the PLC program of this version (docs/plc.md)",
-    GateFault.TORN: "let the PLC set sequence and sequence_end alike before it writes (docs/plc.md)",
-    GateFault.GARBAGE: "let the PLC write its block as docs/plc.md lays it out",
-}
 _PROBE_S = 2.0
 
 
@@ -120,21 +116,21 @@ class OpcUaGate:
                 "cannot connect yet: the OPC UA server is starting",
                 "wait; it takes a few seconds",
             )
-        refusal, heard = self._seat.refusal, self._seat.heard
-        if refusal is not None:
-            raise self._error(
-                refusal.fault, f"wrote no block: {refusal.what}", _REMEDIES[refusal.fault]
-            )
-        if heard is None or now_ns - heard.at_ns > self._silence_ns:
-            since = "yet" if heard is None else f"for {(now_ns - heard.at_ns) / 1e9:.1f} s"
+        fault, heard = self._seat.fault, self._seat.heard
+        if fault is not None:
+            raise misread(fault, self._peer, "the endpoint and node ids of the PLC's client")
+        if heard is None or now_ns - heard.received_ns > self._silence_ns:
+            since = "yet" if heard is None else f"for {(now_ns - heard.received_ns) / 1e9:.1f} s"
             raise self._error(
                 GateFault.NO_ANSWER,
                 f"has not written its block {since}",
                 "see whether it runs and is connected, or raise gate.timeout_ms",
             )
-        return self._conversation.hear(heard.block, heard.after_ns, heard.at_ns)
+        return self._conversation.hear(*heard)
 
     def _error(self, fault: GateFault, what: str, remedy: str) -> GateLinkError:
-        return GateLinkError(
-            fault, f"the PLC of {self._lane} at {self._settings.address} {what}", remedy
-        )
+        return GateLinkError(fault, f"{self._peer} {what}", remedy)
+
+    @property
+    def _peer(self) -> str:
+        return f"the PLC of {self._lane} at {self._settings.address}"

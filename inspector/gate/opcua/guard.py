@@ -13,9 +13,8 @@ from asyncua.server.binary_server_asyncio import BinaryServer, OPCUAProtocol
 from asyncua.server.internal_server import InternalServer
 from asyncua.server.internal_session import InternalSession
 
-from inspector.gate.opcua.seat import PlcSeat
-from inspector.gate.protocol import GateFault
 from inspector.gate.registers import PLC_TO_LINE_SIZE
+from inspector.gate.seat import PlcSeat
 
 _CONNECTIONS = 16
 _SUBSCRIPTIONS = 32
@@ -126,16 +125,17 @@ class _Session(InternalSession):
         if value.IndexRange:
             # A part of the block would be torn.
             return ua.StatusCode(ua.StatusCodes.BadWriteNotSupported)
+        seat, now_ns = self._server.seat, self._server.clock()
+        if not seat.admits(self, now_ns):
+            return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
         registers = _registers(value.Value)
-        refusal = self._server.seat.write(self, registers, self._server.clock())
-        if refusal is None:
+        seat.write(self, registers, now_ns)
+        if seat.fault is None:
             written: list[ua.StatusCode] = await super().write(
                 ua.WriteParameters(NodesToWrite=[value])
             )
             return written[0]
-        if refusal.fault is GateFault.REFUSED:
-            return ua.StatusCode(ua.StatusCodes.BadUserAccessDenied)
-        whole = registers is not None and len(registers) == PLC_TO_LINE_SIZE
+        whole = len(registers) == PLC_TO_LINE_SIZE
         code = ua.StatusCodes.BadOutOfRange if whole else ua.StatusCodes.BadTypeMismatch
         return ua.StatusCode(code)
 
@@ -167,14 +167,14 @@ class _Session(InternalSession):
         await super().close_session(delete_subs)
 
 
-def _registers(value: ua.DataValue) -> list[int] | None:
-    """The words of a value, or None where it is no array of UInt16."""
+def _registers(value: ua.DataValue) -> list[int]:
+    """The words of a value; none where it is no array of UInt16."""
     variant = value.Value
     good = value.StatusCode is None or value.StatusCode.is_good()
     if variant is None or not good or not isinstance(variant.Value, list):
-        return None
+        return []
     if variant.VariantType is not ua.VariantType.UInt16 or variant.Dimensions:
-        return None
+        return []
     return [int(word) for word in variant.Value]
 
 

@@ -17,10 +17,10 @@ from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.opcua.credentials import Credentials, load_credentials
 from inspector.gate.opcua.guard import GuardedServer
-from inspector.gate.opcua.seat import PlcSeat
 from inspector.gate.opcua.vision import RESULTS, VisionSystem
 from inspector.gate.protocol import Command
 from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE, LineState
+from inspector.gate.seat import PlcSeat
 
 NAMESPACE: Final = "urn:inspector:gate"
 """Of all our nodes: index 2."""

@@ -16,11 +16,11 @@ from inspector.gate import (
     Outgoing,
 )
 from inspector.gate.opcua import OpcUaGate, guard
-from inspector.gate.opcua.seat import PlcSeat
 from inspector.gate.opcua.vision import RESULTS
 from inspector.gate.registers import (
     encode_plc,
 )
+from inspector.gate.seat import PlcSeat
 from tests.gate.opcua.client import PlcClient, until
 from tests.gate.opcua.line import (
     IDLE,
