@@ -56,13 +56,28 @@ def open_gate(settings: PlcGateSettings, lane: str) -> Gate:
     Raises:
         GateError: the driver's library is not installed.
     """
-    if isinstance(settings, ModbusServerGateSettings):
-        return _modbus_server(settings, lane)
-    if isinstance(settings, S7GateSettings):
-        return _s7(settings, lane)
-    if isinstance(settings, OpcUaGateSettings):
-        return _opcua(settings, lane)
-    return ModbusGate(settings, lane)
+    try:
+        match settings:
+            case ModbusServerGateSettings():
+                from inspector.gate.modbus_server import ModbusServerGate
+
+                return ModbusServerGate(settings, lane)
+            case S7GateSettings():
+                from inspector.gate.s7 import S7Gate
+
+                return S7Gate(settings, lane)
+            case OpcUaGateSettings():
+                from inspector.gate.opcua import OpcUaGate
+
+                return OpcUaGate(settings, lane)
+            case _:
+                return ModbusGate(settings, lane)
+    except ModuleNotFoundError as error:
+        raise GateError(
+            f"the gate of {lane} is driven by {settings.driver}, whose library is not installed "
+            f"({error.name})",
+            f"pip install 'inspector[{settings.driver}]'",
+        ) from error
 
 
 def probe_gate(settings: PlcGateSettings, lane: str) -> str:
@@ -79,34 +94,6 @@ def probe_gate(settings: PlcGateSettings, lane: str) -> str:
     with closing(gate):
         gate.exchange_idle()
     return f"{settings.address} answers"
-
-
-def _modbus_server(settings: ModbusServerGateSettings, lane: str) -> Gate:
-    from inspector.gate.modbus_server import ModbusServerGate
-
-    return ModbusServerGate(settings, lane)
-
-
-def _s7(settings: S7GateSettings, lane: str) -> Gate:
-    try:
-        from inspector.gate.s7 import S7Gate
-    except ModuleNotFoundError as error:
-        raise GateError(
-            f"the gate of {lane} speaks S7, but its library is not installed ({error.name})",
-            "pip install 'inspector[s7]'",
-        ) from error
-    return S7Gate(settings, lane)
-
-
-def _opcua(settings: OpcUaGateSettings, lane: str) -> Gate:
-    try:
-        from inspector.gate.opcua import OpcUaGate
-    except ModuleNotFoundError as error:
-        raise GateError(
-            f"the gate of {lane} speaks OPC UA, but its library is not installed ({error.name})",
-            "pip install 'inspector[opcua]'",
-        ) from error
-    return OpcUaGate(settings, lane)
 
 
 def open_lane_gate(lane: LaneSettings, camera_pass: Callable[[int], bool] = no_camera) -> Gate:
