@@ -3,8 +3,10 @@
 import re
 import shutil
 from collections import deque
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -54,39 +56,43 @@ class PictureArchive:
     """Stores pictures and deletes the oldest to stay within its bounds.
 
     The files are the truth; the ledger's ``pictures`` table follows them: ``added`` and ``gone``
-    collect what has to be written there.
+    collect what has to be written there. Which pictures there are is not kept in memory, where it would
+    grow for weeks: the oldest day's folder is read when it is its turn to go.
 
     Args:
         directory: the records directory.
         limit_bytes: all pictures together.
         keep_free_bytes: what the disk must have left; the last 16 MB always belong to the rows.
+        known: the pictures that the ledger knows, part → stem.
 
     Raises:
         RecordsError: the folder cannot be made.
     """
 
-    def __init__(self, directory: Path, limit_bytes: int, keep_free_bytes: int) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        limit_bytes: int,
+        keep_free_bytes: int,
+        known: Mapping[PartId, str] = MappingProxyType({}),
+    ) -> None:
         self._directory = directory
         self._folder = pictures_folder(directory)
         self._limit = limit_bytes
         self._keep_free = max(keep_free_bytes, _ROWS_OWN_BYTES)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            self._kept = deque(_found(self._folder))
+            here = [picture for day in self._days() for picture in _found(day)]
         except OSError as error:
             raise RecordsError(
                 f"cannot use the picture archive {self._folder}: {error.strerror}",
                 "give this user write access to it, or set records.directory to another folder",
             ) from error
-        self.size = sum(picture.size for picture in self._kept)
-        self.added: list[StoredPicture] = []
-        self.gone: list[PartId] = []
-
-    def reconcile(self, known: dict[PartId, str]) -> None:
-        """Note what the ledger must learn of the files that are there and those that are not."""
-        here = {picture.part: picture for picture in self._kept}
-        self.added += [p for part, p in here.items() if known.get(part) != p.stem]
-        self.gone += [part for part in known if part not in here]
+        self._oldest: deque[StoredPicture] = deque()
+        self.size = sum(picture.size for picture in here)
+        parts = {picture.part for picture in here}
+        self.added = [picture for picture in here if known.get(picture.part) != picture.stem]
+        self.gone = [part for part in known if part not in parts]
 
     def store(self, picture: Picture) -> bool:
         """Write a picture's files; False where there is no room for it, or the disk fails."""
@@ -98,7 +104,7 @@ class PictureArchive:
             return False
         part = picture.part
         day = datetime.now(UTC).strftime("%Y-%m-%d")
-        stem = f"{day}/{part.lane}-{part.session}-{part.number}"
+        stem = _stem(day, part)
         try:
             (self._folder / day).mkdir(exist_ok=True)
             for kind, content in files.items():
@@ -107,22 +113,26 @@ class PictureArchive:
             _log.error("picture_not_stored", stem=stem, error=error.strerror)
             self._delete_files(stem)
             return False
-        stored = StoredPicture(part, stem, size)
-        self._kept.append(stored)
-        self.added.append(stored)
+        self.added.append(StoredPicture(part, stem, size))
         self.size += size
         return True
 
     def make_room(self, size: int = 0) -> bool:
         """Delete the oldest pictures until ``size`` bytes more fit the bounds; False where they cannot."""
         while not self._fits(size):
-            if not self._kept:
+            if not self._oldest:
+                self._oldest.extend(next(filter(None, map(_found, self._days())), ()))
+            if not self._oldest:
                 return False
-            oldest = self._kept.popleft()
+            oldest = self._oldest.popleft()
             self._delete_files(oldest.stem)
             self.size -= oldest.size
             self.gone.append(oldest.part)
         return True
+
+    def _days(self) -> list[Path]:
+        """The folders of the days, oldest first."""
+        return sorted(day for day in self._folder.iterdir() if day.is_dir())
 
     def _fits(self, size: int) -> bool:
         free = shutil.disk_usage(self._folder).free
@@ -141,23 +151,28 @@ class PictureArchive:
             return  # other pictures of that day are left
 
 
-def _found(folder: Path) -> list[StoredPicture]:
-    """What lies in the archive, oldest first; left-overs of an interrupted write are removed."""
-    sizes: dict[str, int] = {}
-    ages: dict[str, tuple[str, int]] = {}
-    parts: dict[str, PartId] = {}
-    for file in folder.glob("*/*"):
+def _found(day: Path) -> list[StoredPicture]:
+    """What a day's folder holds, oldest first; left-overs of an interrupted write are removed."""
+    sizes: dict[PartId, int] = {}
+    ages: dict[PartId, int] = {}
+    for file in day.iterdir():
         match = _FILE_NAME.fullmatch(file.name)
         state = file.stat()
         if match is None or state.st_size == 0:
             if file.suffix == ".part" or match is not None:
                 file.unlink()
             continue
-        stem = f"{file.parent.name}/{file.name.rsplit('-', 1)[0]}"
-        sizes[stem] = sizes.get(stem, 0) + state.st_size
-        ages[stem] = (file.parent.name, state.st_mtime_ns)
-        parts[stem] = PartId(match["lane"], int(match["session"]), int(match["number"]))
-    return [StoredPicture(parts[s], s, sizes[s]) for s in sorted(sizes, key=ages.__getitem__)]
+        part = PartId(match["lane"], int(match["session"]), int(match["number"]))
+        sizes[part] = sizes.get(part, 0) + state.st_size
+        ages[part] = state.st_mtime_ns
+    return [
+        StoredPicture(part, _stem(day.name, part), sizes[part])
+        for part in sorted(sizes, key=ages.__getitem__)
+    ]
+
+
+def _stem(day: str, part: PartId) -> str:
+    return f"{day}/{part.lane}-{part.session}-{part.number}"
 
 
 def _jpeg(rgb: NDArray[np.uint8]) -> bytes:

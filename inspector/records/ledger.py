@@ -73,7 +73,6 @@ class Ledger:
 
     Attributes:
         positions: how far each journal segment was taken, by its file name.
-        pictures_at_start: the pictures it knew when it was opened: part → stem.
 
     Raises:
         RecordsError: the directory cannot be written, or the file is damaged, foreign, or of a newer
@@ -102,6 +101,21 @@ class Ledger:
         except RecordsError:
             self._connection.close()
             raise
+
+    def pictures(self) -> dict[PartId, str]:
+        """The pictures it knows: part → stem.
+
+        Raises:
+            RecordsError: the file is damaged.
+        """
+        query = "SELECT lane, session, number, stem FROM pictures"
+        try:
+            return {
+                PartId(lane, session, number): stem
+                for lane, session, number, stem in self._connection.execute(query)
+            }
+        except sqlite3.Error as error:
+            raise _start_error(self._file, error) from error
 
     def commit(
         self,
@@ -186,12 +200,6 @@ class Ledger:
         self.positions: dict[str, int] = dict(
             database.execute("SELECT segment, position FROM journal_positions")
         )
-        self.pictures_at_start = {
-            PartId(lane, session, number): stem
-            for lane, session, number, stem in database.execute(
-                "SELECT lane, session, number, stem FROM pictures"
-            )
-        }
         database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
 
     def _take(self, line: JournalLine) -> int:

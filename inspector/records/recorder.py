@@ -64,8 +64,8 @@ class Recorder:
         self._channel: socket.socket | None = channel
         self._claim = _claim(directory)
         self._ledger = Ledger(directory)
-        self._archive = PictureArchive(directory, pictures_bytes, keep_free_bytes)
-        self._archive.reconcile(self._ledger.pictures_at_start)
+        known = self._ledger.pictures()
+        self._archive = PictureArchive(directory, pictures_bytes, keep_free_bytes, known)
         here = {path.name for path in segments(directory)}
         self._segments_gone = [name for name in self._ledger.positions if name not in here]
         self._available: bool | None = None

@@ -40,6 +40,25 @@ def test_the_oldest_pictures_go_when_the_archive_has_its_size(tmp_path: Path) ->
     assert archive.size == on_disk <= 3.5 * probe.size
 
 
+def test_the_oldest_day_goes_first_and_its_folder_with_it(tmp_path: Path) -> None:
+    before = PictureArchive(tmp_path, GB, 0)
+    before.store(picture_of(1))
+    before.store(picture_of(2))
+    (today,) = (tmp_path / "pictures").iterdir()
+    yesterday = tmp_path / "pictures" / "2020-01-01"
+    yesterday.mkdir()
+    for file in today.glob("lane-1-7-2-*"):
+        file.rename(yesterday / file.name)
+
+    archive = PictureArchive(tmp_path, limit_bytes=int(2.5 * before.size / 2), keep_free_bytes=0)
+    archive.store(picture_of(3))
+
+    assert kept(tmp_path) == [1, 3]
+    assert not yesterday.exists()
+    archive.store(picture_of(4))
+    assert kept(tmp_path) == [3, 4]
+
+
 def test_pictures_go_when_others_fill_the_disk_and_new_ones_are_not_stored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,8 +113,7 @@ def test_a_new_start_finds_what_is_there_and_tells_the_ledger(tmp_path: Path) ->
     (tmp_path / "pictures" / "2020-01-01" / "lane-1-7-9-cup.part").write_bytes(b"half")
     del stems[PartId("lane-1", 7, 3)]
 
-    after = PictureArchive(tmp_path, GB, 0)
-    after.reconcile(stems)
+    after = PictureArchive(tmp_path, GB, 0, stems)
 
     assert [picture.part.number for picture in after.added] == [3]
     assert [part.number for part in after.gone] == [1]
