@@ -13,7 +13,8 @@ import numpy as np
 
 WIDTH: Final = 2880
 HEIGHT: Final = 1860
-N_IMAGES: Final = 6
+N_IMAGES: Final = 10
+"""A cup holds one from 250 ms before the photo-eye until it is out of view: 14 a second need seven."""
 N_PARTS: Final = 256
 N_FRAMES_LOGGED: Final = 4096
 PHOTO_EYE_PULSE_NS: Final = 10_000_000

@@ -136,9 +136,11 @@ def test_pictures_and_background_do_not_touch_each_other(rig: Rig) -> None:
     for slot in range(N_IMAGES):
         rig.image(slot)[:, :8] = slot + 1
     rig.background()[:, :8] = 99
-    assert [int(rig.image(slot)[-1, 0, 0]) for slot in range(N_IMAGES)] == list(range(1, 7))
+    assert [int(rig.image(slot)[-1, 0, 0]) for slot in range(N_IMAGES)] == list(
+        range(1, N_IMAGES + 1)
+    )
     assert (rig.background()[:, :8] == 99).all()
-    with pytest.raises(RigError, match="slot 6"):
+    with pytest.raises(RigError, match=f"slot {N_IMAGES}"):
         rig.image(N_IMAGES)
 
 
