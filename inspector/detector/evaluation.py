@@ -147,7 +147,7 @@ def seen_cups(
             if one.mask is not None:
                 marked = read_mask(one.mask, (raw.shape[0], raw.shape[1]))
                 mask = _marked(cut_out(marked * np.uint8(255), cup))
-            yield Seen(_name(one), one.kind, cup.view, cup.image, mask)
+            yield Seen(_name(one), one.kind, cup.view, cup.image(), mask)
         steps()
 
 

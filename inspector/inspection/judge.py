@@ -37,8 +37,8 @@ class Examination:
 
     Attributes:
         verdict: about the part.
-        picture: 384×384×3 uint8 RGB to keep with a reject; None where the frame shows no cup.
-        heat: 384×384 float32 normalised heat on the cup image, None where it was not compared.
+        picture: 384×384×3 uint8 RGB to keep of a part that is not clean; None where the frame shows no cup.
+        heat: 384×384 float32 normalised heat on that picture, None where it was not compared.
         stages_ns: time of each stage, ns.
         fault: what failed, in words; empty when nothing did.
     """
@@ -194,7 +194,9 @@ class Judge:
         stages["detector"] = compared - began
         stages["decision"] = time.perf_counter_ns() - compared
         found = verdict(part, judgement, self.label)
-        return Examination(found, cup.image, judgement.picture, stages)
+        if not judgement.defective:
+            return Examination(found, None, None, stages)
+        return Examination(found, cup.image(), judgement.picture, stages)
 
 
 Examine = Callable[[PartId, Raw, str, CupOutline | None], Examination]

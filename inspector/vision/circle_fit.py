@@ -10,7 +10,11 @@ _angle = np.arange(RAYS) * (2.0 * np.pi / RAYS)
 COSINE, SINE = np.cos(_angle), np.sin(_angle)
 """Directions of the rays, to the right and downwards."""
 _DESIGN = np.stack([np.ones(RAYS), COSINE, SINE], axis=1)
+_RIDGE = 1e-9 * np.eye(3)
+"""Only matters where hardly a ray is left."""
 _ROUNDS = 8
+_SETTLED = 1e-3
+"""A change of the circle below which no further round is made, in the offsets' own unit."""
 _LEAST_SPREAD = 0.02
 
 
@@ -45,11 +49,13 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
     spread = 0.0
     for _ in range(_ROUNDS):
         weighted = _DESIGN * weights[:, None]
-        # The ridge only matters where hardly a ray is left.
-        solution = np.linalg.solve(_DESIGN.T @ weighted + 1e-9 * np.eye(3), weighted.T @ offsets)
+        before = solution
+        solution = np.linalg.solve(_DESIGN.T @ weighted + _RIDGE, weighted.T @ offsets)
         residual = offsets - _DESIGN @ solution
         spread = 1.4826 * float(np.median(np.abs(residual[seen])))
         reach = 4.0 * max(spread, _LEAST_SPREAD)
         weights = seen * np.maximum(1.0 - (residual / reach) ** 2, 0.0) ** 2
+        if np.abs(solution - before).max() < _SETTLED:
+            break
     radius, x, y = (float(value) for value in solution)
     return CircleShift(radius, x, y, spread, weights)

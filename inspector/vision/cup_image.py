@@ -21,22 +21,32 @@ class CupImage:
     """One cup, upright.
 
     Attributes:
-        image: 384×384×3 uint8 RGB; the rim's centre in the middle, its radius 180 px, the print at
-            the reference's angle 0, everything outside the rim grey.
         outline: where the cup is in the frame, its centre to about a tenth of a pixel.
         orientation: how it lay there; None for a type whose cups are not turned.
         to_frame: 2×3, takes (x, y, 1) of the cup image to (x, y) of the frame, both from the centre
             of the upper left pixel.
         stage_ns: time each stage took, in ns.
         view: what the networks compare, rows×columns×3 uint8 RGB: the cup upright, or its polar view.
+        surroundings: the cup's part of the frame, H×W×3 uint8 RGB.
+        to_surroundings: as ``to_frame``, to there.
     """
 
-    image: NDArray[np.uint8]
     outline: CupOutline
     orientation: Orientation | None
     to_frame: NDArray[np.float64]
     stage_ns: dict[str, int]
     view: NDArray[np.uint8]
+    surroundings: NDArray[np.uint8]
+    to_surroundings: NDArray[np.float64]
+
+    def image(self) -> NDArray[np.uint8]:
+        """The cup image, made when it is asked for: of most cups nobody looks at it.
+
+        Returns:
+            384×384×3 uint8 RGB; the rim's centre in the middle, its radius 180 px, the print at the
+            reference's angle 0, everything outside the rim grey.
+        """
+        return upright(self.surroundings, self.to_surroundings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +137,13 @@ def prepare(
             return Refusal(Reason.NO_ORIENTATION, detail, outline, orientation, stages.elapsed_ns)
     to_frame = _to_frame(outline, orientation.angle_deg if orientation else 0.0)
     to_rgb = _inside(to_frame, left, top)
-    image = upright(rgb, to_rgb)
-    seen = image
-    if view.kind == "upright" and (view.rows, view.columns) != (SIZE, SIZE):
-        seen = upright(rgb, to_rgb, (view.rows, view.columns))
-    stages.ended("warp")
     if view.kind == "polar":
         seen = polar(rgb, to_rgb, (view.rows, view.columns), view.contrast)
         stages.ended("unroll")
-    return CupImage(image, outline, orientation, to_frame, stages.elapsed_ns, seen)
+    else:
+        seen = upright(rgb, to_rgb, (view.rows, view.columns))
+        stages.ended("warp")
+    return CupImage(outline, orientation, to_frame, stages.elapsed_ns, seen, rgb, to_rgb)
 
 
 def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np.uint8]:

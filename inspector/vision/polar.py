@@ -42,17 +42,10 @@ def unrolled(
     origin, across, down = points_in(
         np.array([[middle, middle], [middle + rim_px, middle], [middle, middle + rim_px]])
     )
-    cosines, sines = _unit_rays(shape)
-    # Cup image to picture is affine, so two products and two sums a pixel do it.
-    x = origin[0] + cosines * (across[0] - origin[0]) + sines * (down[0] - origin[0])
-    y = origin[1] + cosines * (across[1] - origin[1]) + sines * (down[1] - origin[1])
-    fine = cv2.remap(
-        rgb,
-        x.astype(np.float32),
-        y.astype(np.float32),
-        cv2.INTER_LINEAR,
-        borderMode=cv2.BORDER_REPLICATE,
-    )
+    # Cup image to picture is affine, and so is unit circle to picture.
+    to_rgb = np.stack([across - origin, down - origin, origin], axis=1)
+    places = cv2.transform(_unit_rays(shape), to_rgb)
+    fine = cv2.remap(rgb, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     rows, columns = shape
     return np.asarray(cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
@@ -94,16 +87,14 @@ def folded(heat: Map, rim_px: float, size: int) -> Map:
 
 
 @cache
-def _unit_rays(shape: tuple[int, int]) -> tuple[Map, Map]:
-    """Where the fine view's pixels lie, in rim radii right of and below the centre."""
+def _unit_rays(shape: tuple[int, int]) -> Map:
+    """Where the fine view's pixels lie, in rim radii right of and below the centre; …×2."""
     rows, columns = shape[0] * _OVERSAMPLING, shape[1] * _OVERSAMPLING
     radius = INNER + (OUTER - INNER) * (np.arange(rows) + 0.5) / rows
     angle = 2 * np.pi * (np.arange(columns) + 0.5) / columns
     # Rows of a picture count downwards.
-    return (
-        (radius[:, None] * np.cos(angle)).astype(np.float32),
-        (radius[:, None] * -np.sin(angle)).astype(np.float32),
-    )
+    directions = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
+    return np.asarray(radius[:, None, None] * directions, np.float32)
 
 
 @cache

@@ -23,6 +23,8 @@ _REACH = 20
 _SEARCH = 8
 """Samples that a ray may be shifted, in each direction."""
 _ROUNDS = 4
+_SETTLED_PX = 0.02
+"""A shift below which no further round is made, in frame pixels."""
 _OFFSETS = np.arange(-_REACH - _SEARCH, _REACH + _SEARCH + 1)
 
 
@@ -45,6 +47,8 @@ def recentred(outline: CupOutline, rgb: NDArray[np.uint8], left: int, top: int) 
         profile = cv2.remap(rgb, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         shift = circle_shift(_shifts(profile.sum(axis=2, dtype=np.float32)) * step, everywhere)
         x, y = x + shift.x, y + shift.y
+        if np.hypot(shift.x, shift.y) < _SETTLED_PX:
+            break
     return replace(outline, x=x + left, y=y + top)
 
 

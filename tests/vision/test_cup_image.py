@@ -54,7 +54,7 @@ def test_one_cup_at_two_angles_gives_one_upright_image() -> None:
         )
         cup = prepare(raw, FORMAT, segment(), reference("type-01"))
         assert isinstance(cup, CupImage)
-        images.append(cup.image.astype(np.int16))
+        images.append(cup.image().astype(np.int16))
     alike = np.abs(images[0] - images[1]).mean()
     turned_by_hand = np.rot90(images[1], 2)
     assert alike < 3.0
@@ -64,10 +64,10 @@ def test_one_cup_at_two_angles_gives_one_upright_image() -> None:
 def test_the_cup_fills_the_image_and_grey_surrounds_it() -> None:
     cup = prepare(mosaic(draw_cup("type-04", 51).frame), FORMAT, segment(), reference("type-04"))
     assert isinstance(cup, CupImage)
-    assert cup.image.shape == (SIZE, SIZE, 3)
+    assert cup.image().shape == (SIZE, SIZE, 3)
     away = np.hypot(*(np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2))
-    assert (cup.image[away > RIM_PX + 1.5] == GREY).all()
-    assert (cup.image[away < RIM_PX - 1] == GREY).all(axis=-1).mean() < 0.01
+    assert (cup.image()[away > RIM_PX + 1.5] == GREY).all()
+    assert (cup.image()[away < RIM_PX - 1] == GREY).all(axis=-1).mean() < 0.01
     assert set(cup.stage_ns) == {
         "reduce",
         "segment",
@@ -87,7 +87,7 @@ def test_a_place_in_the_cup_image_is_found_again_in_the_frame() -> None:
     assert isinstance(bad, CupImage)
     good = prepare(clean_raw, FORMAT, segment(), reference("type-02"))
     assert isinstance(good, CupImage)
-    apart = cv2.absdiff(bad.image, good.image).sum(axis=2)
+    apart = cv2.absdiff(bad.image(), good.image()).sum(axis=2)
     row, column = np.unravel_index(int(cv2.blur(apart, (5, 5)).argmax()), apart.shape)
     (place,) = in_frame(bad, np.array([[float(column), float(row)]]))
     rows, columns = np.nonzero(truth.defect_mask)
@@ -149,8 +149,8 @@ def test_a_larger_upright_view_shows_more_of_the_frame_and_not_the_cup_image_enl
     assert isinstance(cup, CupImage)
     assert cup.view.shape == (768, 768, 3)
     reduced = cv2.resize(cup.view, (SIZE, SIZE), interpolation=cv2.INTER_AREA).astype(int)
-    assert np.abs(reduced - cup.image).mean() < 0.5
-    enlarged = cv2.resize(cup.image, (768, 768), interpolation=cv2.INTER_CUBIC)
+    assert np.abs(reduced - cup.image()).mean() < 0.5
+    enlarged = cv2.resize(cup.image(), (768, 768), interpolation=cv2.INTER_CUBIC)
     inside = np.hypot(*(np.mgrid[:768, :768] - 383.5)) < 1.9 * RIM_PX
     detail = [cv2.Laplacian(one, cv2.CV_32F)[inside].std() for one in (cup.view, enlarged)]
     assert detail[0] > 1.5 * detail[1]

@@ -75,7 +75,7 @@ def test_a_contrast_of_one_changes_nothing() -> None:
 
 def test_heat_is_folded_back_to_where_it_came_from() -> None:
     cup = seen(75.0)
-    marked = cup.image.astype(np.float32)
+    marked = cup.image().astype(np.float32)
     folded_back = folded(cup.view.astype(np.float32)[..., 1], RIM_PX, SIZE)
     inside = np.hypot(*(np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2)) < 0.97 * RIM_PX
     assert np.median(np.abs(folded_back - marked[..., 1])[inside]) <= 2
