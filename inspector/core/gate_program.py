@@ -55,7 +55,10 @@ class Parameters:
             raise ValueError("parts can be placed by time only where the belt is timed")
         if self.confirm_ns and not self.photo_eye:
             raise ValueError("only a part that was counted can be missed in the chute")
-        if self.gate_eye and not 0 < self.step <= self.gate_eye <= self.travel - self.lead:
+        if (
+            self.gate_eye
+            and not 0 < self.step <= self.gate_eye <= self.travel - self.lead - self.step
+        ):
             raise ValueError("the gate's eye must see a part before its decision falls")
 
     @property
@@ -265,22 +268,27 @@ class GateProgram:
         parameters, at = self.parameters, self.belt.position
         if not parameters.gate_eye:
             return
+        astray = False
         for _ in range(arrived):
             expected = [part for part in self.parts.values() if self._may_arrive(part)]
             if expected:
-                min(expected, key=lambda part: abs(at - part.eye_at)).arrived = True
+                min(expected, key=self._from_gate_eye).arrived = True
             elif at - (self._began_at or 0) > parameters.gate_eye + parameters.step:
                 # Before that it may be one that was past the photo-eye when the program began.
-                self._lose(GateReason.OUT_OF_STEP)
+                astray = True
+        overdue = parameters.gate_eye + parameters.step
         for part in self.parts.values():
-            late = at > part.eye_at + parameters.gate_eye + parameters.step
-            if late and not part.arrived and part.lost is None:
-                self._lose(GateReason.OUT_OF_STEP)
+            if at - part.eye_at > overdue and not part.arrived and part.lost is None:
+                astray = True
+        if astray:
+            self._lose(GateReason.OUT_OF_STEP)
 
     def _may_arrive(self, part: Tracked) -> bool:
-        off = abs(self.belt.position - part.eye_at - self.parameters.gate_eye)
         unsure = part.reach - self.parameters.reach
-        return not part.arrived and off <= self.parameters.step + unsure
+        return not part.arrived and self._from_gate_eye(part) <= self.parameters.step + unsure
+
+    def _from_gate_eye(self, part: Tracked) -> int:
+        return abs(self.belt.position - part.eye_at - self.parameters.gate_eye)
 
     # -- what the line says ------------------------------------------------------------------------
 
