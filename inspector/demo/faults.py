@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from inspector.core.errors import ConfigurationError
+from inspector.demo.wall_clock import WallClock
 from inspector.demo.wire import Condition, Wire
 from inspector.records.ledger import ledger_file
 from inspector.twin.rig import Rig
@@ -27,6 +28,7 @@ class Scene:
         recipe: folder of the recipe that runs, a copy.
         records: folder of ledger and pictures.
         plc_pid: of the PLC.
+        wall_clock: the line's; None where no fault is wanted.
         ledger_lock: holds the ledger while a fault locks it.
         hogs: programs that take the processor's time.
     """
@@ -37,6 +39,7 @@ class Scene:
     recipe: Path
     records: Path
     plc_pid: int
+    wall_clock: WallClock | None
     ledger_lock: sqlite3.Connection | None = field(default=None)
     hogs: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
@@ -108,6 +111,14 @@ def _fill_disk(scene: Scene) -> None:
             filler.write(bytes(65_536))
 
 
+def _set_clock(at_s: float, hours: int, says: str, *, mends: bool = False) -> Fault:
+    def deed(scene: Scene) -> None:
+        assert scene.wall_clock is not None
+        scene.wall_clock.set_off_by(3600 * hours)
+
+    return Fault(at_s, says, deed, mends)
+
+
 def _wrap_frame_ids(scene: Scene) -> None:
     """Ids of 16 bits, near their end when the camera is back from being unplugged."""
     scene.rig.wrap_frame_ids()
@@ -124,8 +135,9 @@ def _turn_recipe_over(scene: Scene) -> None:
     scene.kill("inspection")
 
 
+NONE = "none"
 SCENARIOS: dict[str, tuple[Fault, ...]] = {
-    "none": (),
+    NONE: (),
     "unplug": (
         Fault(10.0, "camera unplugged", lambda scene: scene.rig.unplug()),
         Fault(14.0, "camera plugged in again", lambda scene: scene.rig.replug(), mends=True),
@@ -164,6 +176,12 @@ SCENARIOS: dict[str, tuple[Fault, ...]] = {
     ),
     "plc-clock": (
         Fault(10.0, "the PLC's clock is set", lambda scene: os.kill(scene.plc_pid, signal.SIGUSR1)),
+    ),
+    "clock-jump": (
+        _set_clock(10.0, 5, "the wall clock is set forward by five hours"),
+        _set_clock(11.0, -24, "the wall clock is set back to yesterday"),
+        _kill(12.0, "inspection", "while it is yesterday, inspection"),
+        _set_clock(14.0, 0, "the wall clock is right again", mends=True),
     ),
     "changeover": (
         Fault(

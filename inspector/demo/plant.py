@@ -10,9 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import yaml
 from rich.console import Console
@@ -21,11 +23,12 @@ from rich.live import Live
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
 from inspector.core.process import memory_directory
-from inspector.demo.faults import DISK_FULL, Fault, Scene, scenario
+from inspector.demo.faults import DISK_FULL, NONE, Fault, Scene, scenario
 from inspector.demo.small_disk import small_disk
 from inspector.demo.summary import ExposedFrame, Summary, summarise
 from inspector.demo.table import progress_table, summary_table
 from inspector.demo.traces import read_actions, read_rows, read_truth
+from inspector.demo.wall_clock import WallClock
 from inspector.demo.wire import Wire
 from inspector.recipe import load_recipe
 from inspector.records.status import LineStatus, read_status
@@ -151,6 +154,7 @@ class _Plant:
         self._run_directory = run_directory
         self._rig = rig
         self._producer = producer
+        self._wall_clock = None if options.faults == NONE else WallClock(directory)
         self._children: dict[str, subprocess.Popen[str]] = {}
         self._stopped_ns: int | None = None
         self.stopped_within_s = 0.0
@@ -185,14 +189,16 @@ class _Plant:
         configuration = directory / "line.yaml"
         configuration.write_text(yaml.safe_dump(self._configuration(wire.port, page, metrics)))
         line = ["-m", "inspector.demo.line", "run", str(configuration)]
-        supervisor = self._spawn("line", [*line, "--run-directory", str(self._run_directory)])
+        clock = self._wall_clock.environment if self._wall_clock else {}
+        line += ["--run-directory", str(self._run_directory)]
+        supervisor = self._spawn("line", line, clock)
         with console.status("starting the line …"):
             self._wait_until_ready()
         console.print(f"operators' page  http://127.0.0.1:{page}/")
         console.print(f"metrics          http://127.0.0.1:{metrics}/metrics")
         console.print(f"ledger and logs  {directory}")
         plc = self._children["plc"].pid
-        return Scene(self._rig, wire, supervisor.pid, self._recipe, records, plc)
+        return Scene(self._rig, wire, supervisor.pid, self._recipe, records, plc, self._wall_clock)
 
     @property
     def _recipe(self) -> Path:
@@ -229,7 +235,9 @@ class _Plant:
             "workers": self._options.workers,
         }
 
-    def _spawn(self, name: str, command: list[str]) -> subprocess.Popen[str]:
+    def _spawn(
+        self, name: str, command: list[str], environment: Mapping[str, str] = MappingProxyType({})
+    ) -> subprocess.Popen[str]:
         with (self._directory / f"{name}.log").open("w") as log:
             child = subprocess.Popen(
                 [sys.executable, *command],
@@ -237,7 +245,7 @@ class _Plant:
                 stdout=subprocess.PIPE if name == "plc" else log,
                 stderr=log,
                 text=True,
-                env=os.environ | {ENVIRONMENT_VARIABLE: str(self._rig.path)},
+                env=os.environ | {ENVIRONMENT_VARIABLE: str(self._rig.path)} | dict(environment),
                 # Ctrl-C reaches this process alone, which stops the others in order.
                 process_group=0,
             )

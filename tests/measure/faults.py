@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from inspector.demo.faults import SCENARIOS
+from inspector.demo.faults import NONE, SCENARIOS
 from inspector.demo.traces import read_actions, read_truth
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     )
     print("|---|---|---|---|---|---|---|")
     for name in SCENARIOS:
-        if name in ("none", "all"):
+        if name in (NONE, "all"):
             continue
         with tempfile.TemporaryDirectory() as folder:
             plant, summary = Path(folder) / "plant", Path(folder) / "summary.json"
