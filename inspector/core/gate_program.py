@@ -233,7 +233,7 @@ class GateProgram:
     # -- where parts are ---------------------------------------------------------------------------
 
     def _count(self, edges: int) -> None:
-        doubt = self.belt.doubt
+        doubt = self.belt.doubt or self._uncounted_before()
         for _ in range(edges):
             self.part_count += 1
             self.photo_eyes.append((self.part_count, self.now_ns))
@@ -246,6 +246,18 @@ class GateProgram:
         del self.photo_eyes[:-8]
         while len(self.parts) > _MOST_PARTS:
             del self.parts[min(self.parts)]
+
+    def _uncounted_before(self) -> GateReason | None:
+        """With an encoder: a cup that stood just behind the photo-eye when the program began is not known.
+
+        A timed belt is in doubt until it has run for a while; one that is counted is not. Its next part might
+        take that cup along: both are in the gate's reach at once. A scan is no longer than the margin.
+        """
+        assert self._began_at is not None
+        run = self.belt.position - self._began_at
+        apart = 2 * self.parameters.reach + self.parameters.margin
+        near = self.parameters.belt.encoder and run < apart
+        return GateReason.UNCOUNTED if near else None
 
     def _placed(self, number: int, eye_at: int) -> Tracked:
         return Tracked(number, eye_at, eye_at + self.parameters.travel, reach=self.parameters.reach)

@@ -5,7 +5,7 @@ decided by where it is; the program sees the eyes, the drive's contact and the e
 """
 
 import random
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -199,6 +199,20 @@ def test_a_belt_that_runs_back_counts_cups_again_and_lets_none_of_them_pass() ->
     plant.run(2500)
     assert [cup.passed for cup in cups] == [False, False]
     assert GateReason.BELT_REVERSED in plant.why()
+
+
+def test_what_comes_before_the_belt_has_run_a_while_since_the_program_began_is_rejected() -> None:
+    """A PLC that starts anew while the belt stands knows nothing of a cup just behind its photo-eye."""
+    program = GateProgram(SESSION, ENCODER)
+    line = LineInput(0, RUNNING, SESSION, SESSION, 0, ())
+    why = []
+    for at in range(2000):
+        counted = at in (1004, 1154)
+        results = tuple(LineResult(n, OK, 1) for n in range(1, program.part_count + 1))
+        program.write(replace(line, heartbeat=at, results=results))
+        program.scan(at * MS, int(counted), counts=max(0, at - 1000), runs=at >= 1000)
+        why = [row[2] for row in program.gate_results]
+    assert why == [GateReason.UNCOUNTED, GateReason.OK]
 
 
 def test_an_encoder_that_falls_silent_shuts_the_gate() -> None:
