@@ -136,4 +136,4 @@ def test_it_rejects_and_ends_when_the_process_that_it_serves_is_killed(file: Pat
     )
     served = subprocess.run([sys.executable, "-c", script], check=False)
     assert served.returncode == -signal.SIGKILL
-    soon(lambda: file.exists() and file.read_text().split()[-1] == "closed")
+    soon(lambda: file.exists() and file.read_text().split()[-1:] == ["closed"])
