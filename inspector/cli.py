@@ -147,9 +147,15 @@ def bench(
     ] = "auto",
     models: Annotated[Path, typer.Option(help="folder of the networks")] = Path("models"),
     threads: Annotated[int, typer.Option(min=1, help="CPU threads a network may use")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="cups looked at side by side")] = 1,
     lanes: Annotated[int, typer.Option(min=1, help="cups that come at once")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="how often everything is done")] = 200,
     cup_type: Annotated[str, typer.Option("--type", help="rendered cups to look at")] = "type-01",
+    rate: Annotated[
+        float,
+        typer.Option(min=0, help="then offer cups, so many a second, whether they are done or not"),
+    ] = 0.0,
+    seconds: Annotated[float, typer.Option(min=1, help="for how long")] = 60.0,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="write the figures there as JSON")
     ] = None,
@@ -162,9 +168,12 @@ def bench(
         models,
         engine=engine,
         threads=threads,
+        workers=workers,
         lanes=lanes,
         rounds=rounds,
         cup_type=cup_type,
+        rate=rate,
+        seconds=seconds,
     )
     Console().print(measure.table(measured))
     if json_file is not None:

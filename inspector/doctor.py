@@ -23,7 +23,7 @@ from inspector.camera.probe import probe_camera
 from inspector.config import CameraSettings, LaneSettings, LineSettings
 from inspector.config.gates import CameraGateSettings, GpioGateSettings
 from inspector.core.errors import InspectorError
-from inspector.engine import choose_detector
+from inspector.engine import NetworkPool, choose_detector
 from inspector.gate import open_lane_gate, probe_gate
 from inspector.recipe import load_recipe
 
@@ -116,7 +116,7 @@ def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -
         yield Finding(check, "ok", f"{recipe.label} is whole")
         if prove:
             check = f"{check}: engine"
-            choice = choose_detector(recipe, line.threads, line.engine)
+            choice = choose_detector(recipe, NetworkPool(line.threads), line.engine)
             yield Finding(check, "ok", f"{choice.proof}; {choice.why}")
     except InspectorError as error:
         yield Finding(check, "error", error.what, error.remedy)

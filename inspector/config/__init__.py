@@ -232,6 +232,13 @@ class LineSettings(Settings):
     workers: int = Field(
         default=1, ge=1, le=64, description="parts looked at side by side, each with `threads`"
     )
+    batch_slack_ms: float = Field(
+        default=0.0,
+        ge=0,
+        le=100,
+        description="on a GPU with several `workers`: how long a part may wait for others, to be compared "
+        "together; 0: only while the GPU is busy anyway",
+    )
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
     @model_validator(mode="after")

@@ -8,6 +8,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -22,7 +23,7 @@ from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.core.files import write_atomically
 from inspector.core.part import PartId
-from inspector.engine import Backend, Network, load_network
+from inspector.engine import Backend, Network, NetworkPool, load_network
 from inspector.engine.multiplications import multiplications
 from inspector.inspection.judge import Judge
 from inspector.recipe import Recipe, load_recipe
@@ -32,6 +33,8 @@ from inspector.twin.cups.camera import mosaic_of
 
 _FRAMES = 8
 _WARM_UP = 2
+_QUEUE = 8
+"""Frames of a lane that may wait, as on the line."""
 _EDGE = 1024
 """Of the matrices whose product says what the machine can do."""
 
@@ -58,6 +61,25 @@ class Timing:
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """A stream of cups that does not wait for anybody.
+
+    Attributes:
+        rate: cups a second that came, of all lanes together.
+        seconds: for how long.
+        fps: verdicts a second.
+        wait: how long a cup waited for its verdict.
+        refused: cups for which there was no room in the queue: the line would have rejected them.
+    """
+
+    rate: float
+    seconds: float
+    fps: float
+    wait: Timing
+    refused: int
+
+
+@dataclass(frozen=True, slots=True)
 class Bench:
     """What was measured.
 
@@ -67,6 +89,7 @@ class Bench:
         precision: what its features were multiplied in.
         why: how that was chosen.
         threads: CPU threads a network was given.
+        workers: cups looked at side by side, each with that many threads.
         lanes: cups that came at once.
         machine: processor and number of cores.
         date: UTC.
@@ -76,6 +99,7 @@ class Bench:
         gmac: multiply-accumulates of these networks, 10⁹.
         limit_gmac_per_s: what a product of large float32 matrices reaches, same backend and threads.
         fraction_of_limit: the networks' own rate as a part of that.
+        offered: the stream, if one was asked for.
     """
 
     recipe: str
@@ -83,6 +107,7 @@ class Bench:
     precision: str
     why: str
     threads: int
+    workers: int
     lanes: int
     machine: str
     date: str
@@ -92,6 +117,7 @@ class Bench:
     gmac: float
     limit_gmac_per_s: float
     fraction_of_limit: float
+    offered: Offered | None
 
 
 def bench(
@@ -100,9 +126,12 @@ def bench(
     *,
     engine: EngineName,
     threads: int,
+    workers: int,
     lanes: int,
     rounds: int,
     cup_type: str,
+    rate: float,
+    seconds: float,
 ) -> Bench:
     """Measure a recipe on this machine, on freshly drawn frames.
 
@@ -111,42 +140,38 @@ def bench(
         models: folder of the networks.
         engine: backend, or auto.
         threads: CPU threads a network may use.
+        workers: cups looked at side by side.
         lanes: cups that come at once.
         rounds: how often everything is done.
         cup_type: of the twin's cups that are drawn.
+        rate: of the stream that is offered afterwards, cups a second; 0 for none.
+        seconds: for how long it is.
 
     Raises:
         InspectorError: the recipe or a network cannot be used, or it refuses the cups.
     """
     recipe = load_recipe(recipe_folder, models)
-    judge = Judge(recipe_folder, models, threads, engine)
+    judge = Judge(recipe_folder, models, NetworkPool(threads, workers), engine)
     choice = judge.engine
     cups = CupStream(cup_type, seed=1)
     frames = [mosaic_of(next(cups).frame) for _ in range(_FRAMES)]
     view = recipe.golden_images[:1]
     product, matrix = _product(choice.backend, threads)
-    looks, waits, alone, products = [], [], [], []
-    for number in track(range(-_WARM_UP, rounds), description="measuring"):
-        spent = []
-        for lane in range(lanes):
-            frame = frames[(number * lanes + lane) % _FRAMES]
-            part = PartId(f"lane-{lane}", 1, number + _WARM_UP + 1)
+    rounds_s, waits, alone, products = [], [], [], []
+    with ThreadPoolExecutor(workers) as hands:
+        for number in track(range(-_WARM_UP, rounds), description="measuring"):
             began = time.perf_counter()
-            seen = judge.examine(part, frame, "BayerRG8", None)
-            spent.append(time.perf_counter() - began)
-            if "detector" not in seen.stages_ns:
-                # A cup that is refused before it is compared would make a recipe look fast.
-                raise EngineError(
-                    f"{recipe.label} does not compare these cups: {seen.fault or seen.verdict.reason}",
-                    "give the cup type that the recipe was taught from (--type)",
-                )
-        networks = _seconds(partial(choice.detector.distances, view))
-        matrices = _seconds(partial(product.run, matrix))
-        if number >= 0:
-            looks += spent
-            waits += np.cumsum(spent).tolist()
-            alone.append(networks)
-            products.append(matrices)
+            chosen = [frames[(number * lanes + lane) % _FRAMES] for lane in range(lanes)]
+            ended = list(hands.map(partial(_judged, judge, recipe.label), chosen))
+            networks = _seconds(partial(choice.detector.distances, view))
+            matrices = _seconds(partial(product.run, matrix))
+            if number >= 0:
+                rounds_s.append(max(ended) - began)
+                waits += [end - began for end in ended]
+                alone.append(networks)
+                products.append(matrices)
+        look = partial(_judged, judge, recipe.label)
+        offered = _offer(look, hands, frames, workers + _QUEUE * lanes, rate, seconds)
     gmac = _gmac(recipe)
     network, limit = Timing.of(alone), _EDGE**3 / 1e9 / float(np.median(products))
     return Bench(
@@ -155,16 +180,62 @@ def bench(
         precision=choice.precision,
         why=choice.why,
         threads=threads,
+        workers=workers,
         lanes=lanes,
         machine=f"{platform.machine()}, {_processor()}",
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
-        pipeline_fps=1 / float(np.median(looks)),
+        pipeline_fps=lanes / float(np.median(rounds_s)),
         pipeline=Timing.of(waits),
         network=network,
         gmac=gmac,
         limit_gmac_per_s=limit,
         fraction_of_limit=gmac / (network.p50_ms / 1e3) / limit,
+        offered=offered,
     )
+
+
+def _judged(judge: Judge, label: str, frame: NDArray[np.uint8]) -> float:
+    """Look at a frame; when there was a verdict, s.
+
+    Raises:
+        EngineError: the cup was refused before it was compared, which would make a recipe look fast.
+    """
+    seen = judge.examine(PartId("lane-1", 1, 1), frame, "BayerRG8", None)
+    if "detector" not in seen.stages_ns:
+        raise EngineError(
+            f"{label} does not compare these cups: {seen.fault or seen.verdict.reason}",
+            "give the cup type that the recipe was taught from (--type)",
+        )
+    return time.perf_counter()
+
+
+def _offer(
+    look: Callable[[NDArray[np.uint8]], float],
+    hands: ThreadPoolExecutor,
+    frames: list[NDArray[np.uint8]],
+    room: int,
+    rate: float,
+    seconds: float,
+) -> Offered | None:
+    """Cups at a rate, each frame copied into a ring first, as acquisition does it."""
+    if not rate:
+        return None
+    ring = [np.empty_like(frames[0]) for _ in range(room + 1)]
+    began = time.perf_counter()
+    going: list[tuple[float, Future[float]]] = []
+    refused = 0
+    for number in track(range(round(rate * seconds)), description="offering"):
+        due = began + number / rate
+        time.sleep(max(0.0, due - time.perf_counter()))
+        if sum(not one.done() for _, one in going[-room:]) == room:
+            refused += 1
+            continue
+        slot = ring[len(going) % len(ring)]
+        slot[:] = frames[number % len(frames)]
+        going.append((due, hands.submit(look, slot)))
+    ended = [one.result() for _, one in going]
+    waits = [end - due for end, (due, _) in zip(ended, going, strict=True)]
+    return Offered(rate, seconds, len(ended) / (max(ended) - began), Timing.of(waits), refused)
 
 
 def save(measured: Bench, file: Path) -> None:
@@ -174,6 +245,15 @@ def save(measured: Bench, file: Path) -> None:
 
 def table(measured: Bench) -> Table:
     """The figures for people."""
+    rows = [
+        ("frame in memory → verdict", measured.pipeline_fps, measured.pipeline),
+        ("networks alone", 1e3 / measured.network.p50_ms, measured.network),
+    ]
+    if (stream := measured.offered) is not None:
+        lost = f", {stream.refused} refused" if stream.refused else ""
+        rows.append(
+            (f"{stream.rate:g} a second for {stream.seconds:g} s{lost}", stream.fps, stream.wait)
+        )
     shown = Table(
         "",
         "a second",
@@ -182,13 +262,11 @@ def table(measured: Bench) -> Table:
         "p99.9 ms",
         title=f"{measured.recipe} in {measured.backend}, {measured.precision} ({measured.why})",
         caption=f"{measured.gmac:.2f} GMAC; float32 products reach {measured.limit_gmac_per_s:.0f} a second: "
-        f"{measured.fraction_of_limit:.0%} of the limit. {measured.threads} threads, {measured.lanes} lanes, "
+        f"{measured.fraction_of_limit:.0%} of the limit. "
+        f"{measured.threads} threads, {measured.workers} workers, {measured.lanes} lanes, "
         f"{measured.machine}, {measured.date}",
     )
-    for name, rate, times in (
-        ("frame in memory → verdict", measured.pipeline_fps, measured.pipeline),
-        ("networks alone", 1e3 / measured.network.p50_ms, measured.network),
-    ):
+    for name, rate, times in rows:
         cells = (rate, times.p50_ms, times.p99_ms, times.p999_ms)
         shown.add_row(name, *(f"{cell:.1f}" for cell in cells))
     return shown

@@ -3,6 +3,7 @@
 from inspector.engine.choice import Choice, How, choose_detector
 from inspector.engine.detector import Detector, open_detector, verify_golden
 from inspector.engine.network import Backend, Network, load_network
+from inspector.engine.pool import NetworkPool
 
 __all__ = [
     "Backend",
@@ -10,6 +11,7 @@ __all__ = [
     "Detector",
     "How",
     "Network",
+    "NetworkPool",
     "choose_detector",
     "load_network",
     "open_detector",

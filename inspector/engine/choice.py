@@ -10,6 +10,7 @@ from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.engine.detector import Detector, load_detector, verify_golden
 from inspector.engine.network import Backend
+from inspector.engine.pool import NetworkPool
 from inspector.recipe import Recipe
 
 _RUNS = 5
@@ -61,7 +62,7 @@ class _Proven(NamedTuple):
 
 def choose_detector(
     recipe: Recipe,
-    threads: int,
+    pool: NetworkPool,
     wanted: EngineName,
     *,
     hurried: bool = False,
@@ -71,7 +72,7 @@ def choose_detector(
 
     Args:
         recipe: verified.
-        threads: CPU threads a network may use.
+        pool: where this process has its networks.
         wanted: a backend's name; ``auto`` tries every one that is installed, and of those that agree with
             the golden images takes the one that is fastest on them.
         hurried: parts are passing unseen meanwhile: ``auto`` takes the first that agrees.
@@ -83,14 +84,14 @@ def choose_detector(
     if wanted != "auto":
         backend = Backend(wanted)
         return _chosen(
-            recipe, backend, _proven(recipe, threads, backend), How.CONFIGURED, "as configured"
+            recipe, backend, _proven(recipe, pool, backend), How.CONFIGURED, "as configured"
         )
     opened: dict[Backend, _Proven] = {}
     refused = dict(failed or {})
     for backend in Backend:
         if backend.installed and backend not in refused and not (hurried and opened):
             try:
-                opened[backend] = _proven(recipe, threads, backend)
+                opened[backend] = _proven(recipe, pool, backend)
             except EngineError as problem:
                 refused[backend] = problem
     if not opened:
@@ -118,9 +119,9 @@ def _chosen(recipe: Recipe, backend: Backend, proven: _Proven, how: How, why: st
     return Choice(detector, backend, precision, error, band, how, why)
 
 
-def _proven(recipe: Recipe, threads: int, backend: Backend) -> _Proven:
+def _proven(recipe: Recipe, pool: NetworkPool, backend: Backend) -> _Proven:
     """The detector in one backend, if it agrees with the golden images."""
-    detector = load_detector(recipe, threads, backend)
+    detector = load_detector(recipe, pool, backend)
     return _Proven(detector, verify_golden(recipe, detector))
 
 

@@ -7,7 +7,8 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.decision import judge
-from inspector.engine.network import Backend, Network, load_network
+from inspector.engine.network import Backend, Network
+from inspector.engine.pool import NetworkPool
 from inspector.recipe import Recipe, network_view
 
 
@@ -79,29 +80,27 @@ def open_detector(
     Raises:
         EngineError: as there, or they disagree with the golden images: then the line must not go live.
     """
-    detector = load_detector(recipe, threads, backend)
+    detector = load_detector(recipe, NetworkPool(threads), backend)
     verify_golden(recipe, detector)
     return detector
 
 
-def load_detector(recipe: Recipe, threads: int, backend: Backend) -> Detector:
+def load_detector(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detector:
     """The recipe's networks, not proven yet.
 
     Args:
         recipe: verified.
-        threads: CPU threads a network may use.
+        pool: where this process has its networks.
         backend: what runs them.
 
     Raises:
         EngineError: the teacher or the backend is not installed, or a network cannot be loaded.
     """
     manifest = recipe.manifest
-    teacher = load_network(
-        recipe.teacher_graph(), manifest.teacher.sha256, threads, backend, half=True
-    )
+    teacher = pool.load(recipe.teacher_graph(), manifest.teacher.sha256, backend, half=True)
     compared = {
         # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
-        name: load_network(path, entry.sha256, threads, backend, half=name == "student")
+        name: pool.load(path, entry.sha256, backend, half=name == "student")
         for name, path, entry in (
             ("student", recipe.student, manifest.student),
             ("bank", recipe.bank, manifest.bank),

@@ -13,6 +13,8 @@ from inspector.recipe.weights import file_sha256
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx_bindings")
 """Modules of TensorRT and of TensorRT for RTX, one API; of both the first, which knows more GPUs."""
+MOST = 8
+"""Pictures that a GPU is given at once."""
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
 
 
@@ -33,6 +35,11 @@ class Backend(StrEnum):
     def precision(self) -> str:
         """What it multiplies the features of a float32 recipe in."""
         return "float16" if self is Backend.TENSORRT else "float32"
+
+    @property
+    def gains_by_batches(self) -> bool:
+        """Whether several pictures at once take it less time than one by one: a CPU is full with one."""
+        return self is Backend.TENSORRT
 
 
 class Network(Protocol):
@@ -64,6 +71,7 @@ def load_network(
     backend: Backend = Backend.ONNXRUNTIME,
     *,
     half: bool = False,
+    callers: int = 1,
 ) -> Network:
     """Load a graph whose first axis is the batch and whose other axes are fixed.
 
@@ -73,15 +81,13 @@ def load_network(
         threads: CPU threads it may use.
         backend: what runs it.
         half: golden images will judge it, so that it may multiply in float16 where the backend gains by it.
+        callers: threads that will ask it at once, each to be given ``threads``.
 
     Raises:
         EngineError: the file is missing, damaged, another one, or not of this form; or the backend
             is not installed.
     """
-    if not path.is_file():
-        raise EngineError(f"{path} is missing", MEND)
-    if sha256 is not None and file_sha256(path) != sha256:
-        raise EngineError(f"{path} is damaged or not the file it should be", MEND)
+    verified(path, sha256)
     if not backend.installed:
         raise EngineError(f"{backend} is not installed", f"pip install '.[{backend}]'")
     if backend is Backend.TENSORRT:
@@ -91,10 +97,24 @@ def load_network(
     if backend is Backend.OPENVINO:
         from inspector.engine.openvino_network import OpenVinoNetwork
 
-        return OpenVinoNetwork(path, threads)
+        return OpenVinoNetwork(path, threads, callers)
     from inspector.engine.onnxruntime_network import OnnxRuntimeNetwork
 
     return OnnxRuntimeNetwork(path, threads)
+
+
+def verified(path: Path, sha256: str | None) -> str:
+    """A file's hash, which must be ``sha256`` where that is not None.
+
+    Raises:
+        EngineError: the file is missing, damaged or another one.
+    """
+    if not path.is_file():
+        raise EngineError(f"{path} is missing", MEND)
+    found = file_sha256(path)
+    if sha256 is not None and found != sha256:
+        raise EngineError(f"{path} is damaged or not the file it should be", MEND)
+    return found
 
 
 def item_shape(path: Path, shape: list[int | str | None]) -> tuple[int, ...]:

@@ -19,13 +19,14 @@ class OpenVinoNetwork:
 
     Args:
         path: ``.onnx`` file.
-        threads: CPU threads it may use.
+        threads: CPU threads it may use for one picture.
+        callers: threads that ask it at once; beside each other only as many are served.
 
     Raises:
         EngineError: the library cannot load it, or it is not of the form that it must have.
     """
 
-    def __init__(self, path: Path, threads: int) -> None:
+    def __init__(self, path: Path, threads: int, callers: int = 1) -> None:
         core = openvino.Core()
         try:
             model = core.read_model(path)
@@ -42,7 +43,8 @@ class OpenVinoNetwork:
         # A line looks at one cup at a time, and a fixed shape is faster than a free one.
         model.reshape([1, *self.input_shape])
         hints = {
-            "INFERENCE_NUM_THREADS": threads,
+            "INFERENCE_NUM_THREADS": threads * callers,
+            "NUM_STREAMS": callers,
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",
         }

@@ -9,10 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspector.core.errors import EngineError
-from inspector.engine.network import LIBRARIES, first_line, unloadable
-
-MOST = 8
-"""Pictures that an engine takes at once."""
+from inspector.engine.network import LIBRARIES, MOST, first_line, unloadable
 
 
 class Library(NamedTuple):
@@ -92,7 +89,7 @@ class Log:
 
 
 def build_engine(library: Library, path: Path, graph: bytes) -> Built:
-    """Build an engine for 1 to :data:`MOST` pictures at once, every number of the type the graph says.
+    """Build an engine for 1 to ``MOST`` pictures at once, every number of the type the graph says.
 
     Args:
         library: what builds.

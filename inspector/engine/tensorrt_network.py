@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.engine.engine_file import EngineKey, engine_file, kept_engine
 from inspector.engine.half import halved
-from inspector.engine.network import MEND, check_batch, finite, item_shape
-from inspector.engine.tensorrt_builder import MOST, Library, Log, build_engine, open_library
+from inspector.engine.network import MEND, MOST, check_batch, finite, item_shape
+from inspector.engine.tensorrt_builder import Library, Log, build_engine, open_library
 from inspector.recipe.teacher import cache_folder
 
 _TYPES: dict[str, type[np.generic]] = {"UINT8": np.uint8, "FLOAT": np.float32}

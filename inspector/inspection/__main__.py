@@ -22,6 +22,7 @@ from inspector.camera.client import Acquisition
 from inspector.config import LineSettings, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.process import die_with_parent
+from inspector.engine import NetworkPool
 from inspector.inspection.bookkeeping import Bookkeeping
 from inspector.inspection.changeover import Changeover
 from inspector.inspection.engine_gauges import EngineGauges
@@ -63,12 +64,13 @@ class Inspection:
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS)
         self._journal = Journal(line.records.directory)
         pictures = PictureSender(socket.socket(fileno=pictures_fd))
+        pool = NetworkPool(line.threads, line.workers, line.batch_slack_ms / 1e3)
         load: dict[str, Callable[..., Eyes]] = {}
         eyes: dict[str, Eyes] = {}
         for lane in line.lanes:
             ring_fd, channel_fd = descriptors[lane.name]
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
-            load[lane.name] = partial(_eyes, line, acquisition, EngineGauges(lane.name))
+            load[lane.name] = partial(_eyes, line, pool, acquisition, EngineGauges(lane.name))
             eyes[lane.name] = load[lane.name](lane.recipe, resuming=resuming)
         self._workbench = Workbench(eyes, self._post, 8 * len(eyes), line.workers)
         self._lanes: dict[str, Lane] = {}
@@ -185,6 +187,7 @@ class Inspection:
 
 def _eyes(
     line: LineSettings,
+    pool: NetworkPool,
     acquisition: Acquisition,
     shown: EngineGauges,
     recipe: Path,
@@ -200,7 +203,7 @@ def _eyes(
         judge = Judge(
             recipe,
             line.models,
-            line.threads,
+            pool,
             line.engine,
             hurried=resuming,
             on_engine=shown,

@@ -16,7 +16,7 @@ from inspector.core.errors import EngineError, InspectorError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason, Verdict, rejected
 from inspector.decision import judge, verdict
-from inspector.engine import Backend, Choice, Network, choose_detector, load_network
+from inspector.engine import Backend, Choice, Network, NetworkPool, choose_detector
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import (
     CupOutline,
@@ -72,14 +72,14 @@ class Judge:
         self,
         recipe_folder: Path,
         models: Path,
-        threads: int,
+        pool: NetworkPool,
         engine: EngineName = "auto",
         *,
         hurried: bool = False,
         on_engine: Callable[[Choice], None] = lambda _choice: None,
     ) -> None:
         self._recipe: Recipe = load_recipe(recipe_folder, models)
-        self._threads, self._wanted, self._on_engine = threads, engine, on_engine
+        self._pool, self._wanted, self._on_engine = pool, engine, on_engine
         self._failed: dict[Backend, EngineError] = {}
         self._replaceable = engine == "auto"
         self._replacing = threading.Lock()
@@ -102,9 +102,9 @@ class Judge:
                 f"{recipe.label} finds no cups", "teach it from whole camera frames"
             )
         choice = choose_detector(
-            recipe, self._threads, self._wanted, hurried=hurried, failed=self._failed
+            recipe, self._pool, self._wanted, hurried=hurried, failed=self._failed
         )
-        finds = load_network(background, entry.sha256, self._threads, choice.backend)
+        finds = self._pool.load(background, entry.sha256, choice.backend)
         structlog.get_logger().info(
             "engine", recipe=recipe.label, backend=str(choice.backend), why=choice.why
         )

@@ -35,6 +35,7 @@ def test_multiplications_are_counted_from_the_shapes(tmp_path: Path) -> None:
 def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend: str) -> None:
     figures = tmp_path / "bench.json"
     options = ["--backend", backend, "--lanes", "2", "--rounds", "2", "--json", str(figures)]
+    options += ["--rate", "4", "--seconds", "1"]
     recipe = ["--recipe", str(ROOT / "calibration" / "type-01"), "--models", str(ROOT / "models")]
     done = CliRunner().invoke(app, ["bench", *recipe, *options])
     assert done.exit_code == 0, done.output
@@ -46,6 +47,20 @@ def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend:
     assert said["fraction_of_limit"] == pytest.approx(rate / said["limit_gmac_per_s"])
     # Two lanes: the second waits for the first.
     assert said["pipeline"]["p99_ms"] > 1e3 / said["pipeline_fps"]
+    assert said["offered"]["rate"] == 4
+    assert said["offered"]["wait"]["p50_ms"] >= said["network"]["p50_ms"] / 4
+    assert "4 a second for 1 s" in " ".join(done.output.split())
+
+
+def test_cups_for_which_there_is_no_room_are_counted_not_awaited(tmp_path: Path) -> None:
+    figures = tmp_path / "bench.json"
+    recipe = ["--recipe", str(ROOT / "calibration" / "type-01"), "--models", str(ROOT / "models")]
+    options = ["--rounds", "1", "--json", str(figures), "--rate", "1000", "--seconds", "1"]
+    done = CliRunner().invoke(app, ["bench", *recipe, *options])
+    assert done.exit_code == 0, done.output
+    offered = json.loads(figures.read_text())["offered"]
+    assert offered["refused"] > 500
+    assert f"{offered['refused']} refused" in " ".join(done.output.split())
 
 
 def test_a_recipe_that_refuses_the_cups_is_not_measured_fast() -> None:

@@ -16,6 +16,7 @@ from inspector.detector.teaching import ENOUGH, teach
 from inspector.engine import (
     Backend,
     Detector,
+    NetworkPool,
     choose_detector,
     load_network,
     open_detector,
@@ -89,7 +90,7 @@ def test_another_network_in_its_place_does_not_go_live(recipe: Recipe, tmp_path:
 
 
 def test_the_engine_that_is_chosen_says_its_precision(recipe: Recipe) -> None:
-    assert choose_detector(recipe, 1, "onnxruntime").precision == "int8"
+    assert choose_detector(recipe, NetworkPool(), "onnxruntime").precision == "int8"
 
 
 def test_tensorrt_builds_it_and_halves_only_what_is_wider(recipe: Recipe) -> None:

@@ -9,7 +9,15 @@ import pytest
 from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.decision import judge
-from inspector.engine import Backend, Detector, How, choose_detector, open_detector, verify_golden
+from inspector.engine import (
+    Backend,
+    Detector,
+    How,
+    NetworkPool,
+    choose_detector,
+    open_detector,
+    verify_golden,
+)
 from inspector.engine.detector import load_detector
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import heat_on_cup
@@ -69,7 +77,7 @@ def test_every_backend_can_be_configured_and_nothing_else() -> None:
 
 
 def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
-    choice = choose_detector(recipe, 1, "auto")
+    choice = choose_detector(recipe, NetworkPool(), "auto")
     assert choice.why.startswith("fastest here: ")
     assert all(f"{backend} " in choice.why for backend in Backend)
     assert choice.how is How.FASTEST
@@ -82,18 +90,18 @@ def test_a_machine_without_any_engine_says_so(
 ) -> None:
     monkeypatch.setattr("inspector.engine.network.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match="no engine is installed"):
-        choose_detector(recipe, 1, "auto")
+        choose_detector(recipe, NetworkPool(), "auto")
 
 
 def test_in_a_hurry_the_first_that_agrees_is_taken_unmeasured(recipe: Recipe) -> None:
-    choice = choose_detector(recipe, 1, "auto", hurried=True)
+    choice = choose_detector(recipe, NetworkPool(), "auto", hurried=True)
     assert choice.how is How.FIRST
     assert choice.why.startswith("the first that agrees, in a hurry")
 
 
 def test_an_engine_that_failed_while_it_ran_is_not_taken_again(recipe: Recipe) -> None:
     gone = {Backend.ONNXRUNTIME: EngineError("teacher.onnx failed: no memory", "restart the line")}
-    choice = choose_detector(recipe, 1, "auto", hurried=True, failed=gone)
+    choice = choose_detector(recipe, NetworkPool(), "auto", hurried=True, failed=gone)
     assert choice.backend is not Backend.ONNXRUNTIME
     assert "onnxruntime refused: teacher.onnx failed: no memory" in choice.why
 
@@ -101,14 +109,14 @@ def test_an_engine_that_failed_while_it_ran_is_not_taken_again(recipe: Recipe) -
 def test_a_backend_that_disagrees_with_the_golden_images_is_not_taken(
     recipe: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def disagree(recipe: Recipe, threads: int, backend: Backend) -> Detector:
+    def disagree(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detector:
         if backend is not Backend.ONNXRUNTIME:
             raise EngineError("the networks disagree with golden image 1", "check CPU and backend")
-        return load_detector(recipe, threads, backend)
+        return load_detector(recipe, pool, backend)
 
     monkeypatch.setattr("inspector.engine.choice.load_detector", disagree)
-    choice = choose_detector(recipe, 1, "auto")
+    choice = choose_detector(recipe, NetworkPool(), "auto")
     assert choice.backend is Backend.ONNXRUNTIME
     assert "openvino refused: the networks disagree with golden image 1" in choice.why
     with pytest.raises(EngineError, match="disagree"):
-        choose_detector(recipe, 1, "openvino")
+        choose_detector(recipe, NetworkPool(), "openvino")

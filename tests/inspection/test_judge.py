@@ -12,7 +12,7 @@ from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
-from inspector.engine import Backend, Choice, Detector
+from inspector.engine import Backend, Choice, Detector, NetworkPool
 from inspector.inspection.judge import Examination, Judge
 from inspector.twin.cups import CupStream
 from inspector.twin.cups.camera import mosaic_of
@@ -27,7 +27,7 @@ def frame() -> NDArray[np.uint8]:
 
 def a_judge(engine: EngineName, told: list[Choice]) -> Judge:
     folder, models = ROOT / "calibration" / "type-01", ROOT / "models"
-    return Judge(folder, models, 1, engine, hurried=True, on_engine=told.append)
+    return Judge(folder, models, NetworkPool(), engine, hurried=True, on_engine=told.append)
 
 
 def break_engine(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

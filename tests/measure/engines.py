@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from inspector.core.errors import EngineError
-from inspector.engine import Backend, choose_detector
+from inspector.engine import Backend, NetworkPool, choose_detector
 from inspector.recipe import load_recipe
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     for folder, backend in product(given.recipe, Backend):
         recipe = load_recipe(folder, given.models)
         try:
-            choice = choose_detector(recipe, given.threads, backend.value)
+            choice = choose_detector(recipe, NetworkPool(given.threads), backend.value)
         except EngineError as error:
             print(f"{backend} does not run {recipe.label}: {error}")
             continue
