@@ -158,11 +158,12 @@ def bench(
     view = recipe.golden_images[:1]
     product, matrix = _product(choice.backend, threads)
     rounds_s, waits, alone, products = [], [], [], []
+    look = partial(_judged, judge, recipe.label)
     with ThreadPoolExecutor(workers) as hands:
         for number in track(range(-_WARM_UP, rounds), description="measuring"):
             began = time.perf_counter()
             chosen = [frames[(number * lanes + lane) % _FRAMES] for lane in range(lanes)]
-            ended = list(hands.map(partial(_judged, judge, recipe.label), chosen))
+            ended = list(hands.map(look, chosen))
             networks = _seconds(partial(choice.detector.distances, view))
             matrices = _seconds(partial(product.run, matrix))
             if number >= 0:
@@ -170,8 +171,8 @@ def bench(
                 waits += [end - began for end in ended]
                 alone.append(networks)
                 products.append(matrices)
-        look = partial(_judged, judge, recipe.label)
-        offered = _offer(look, hands, frames, workers + _QUEUE * lanes, rate, seconds)
+        room = workers + _QUEUE * lanes
+        offered = _offer(look, hands, frames, room, rate, seconds) if rate else None
     gmac = _gmac(recipe)
     network, limit = Timing.of(alone), _EDGE**3 / 1e9 / float(np.median(products))
     return Bench(
@@ -216,15 +217,13 @@ def _offer(
     room: int,
     rate: float,
     seconds: float,
-) -> Offered | None:
+) -> Offered:
     """Cups at a rate, each frame copied into a ring first, as acquisition does it."""
-    if not rate:
-        return None
     ring = [np.empty_like(frames[0]) for _ in range(room + 1)]
     began = time.perf_counter()
     going: list[tuple[float, Future[float]]] = []
     refused = 0
-    for number in track(range(round(rate * seconds)), description="offering"):
+    for number in track(range(max(1, round(rate * seconds))), description="offering"):
         due = began + number / rate
         time.sleep(max(0.0, due - time.perf_counter()))
         if sum(not one.done() for _, one in going[-room:]) == room:

@@ -38,7 +38,7 @@ class BatchingNetwork:
     """See :class:`inspector.engine.Network`. What fails for one picture of a batch fails for all of them.
 
     Args:
-        network: what is run, by one thread at a time.
+        network: what is run, one batch after the other.
         slack_s: how long a picture may wait for others while the network is idle, s.
     """
 

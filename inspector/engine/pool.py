@@ -18,8 +18,8 @@ class NetworkPool:
     """
 
     def __init__(self, threads: int = 1, callers: int = 1, slack_s: float = 0.0) -> None:
-        self.threads = threads
-        self.callers = callers
+        self._threads = threads
+        self._callers = callers
         self._slack_s = slack_s
         self._loaded: WeakValueDictionary[tuple[str, Backend, bool], Network] = (
             WeakValueDictionary()
@@ -35,9 +35,9 @@ class NetworkPool:
             network = self._loaded.get(key)
             if network is None:
                 network = load_network(
-                    path, sha256, self.threads, backend, half=half, callers=self.callers
+                    path, sha256, self._threads, backend, half=half, callers=self._callers
                 )
-                if backend.gains_by_batches and self.callers > 1:
+                if backend.gains_by_batches and self._callers > 1:
                     network = BatchingNetwork(network, self._slack_s)
                 self._loaded[key] = network
             return network
