@@ -1,6 +1,5 @@
 """The student really learns, goes on where it was, and does the same again under one seed."""
 
-import os
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
@@ -245,7 +244,7 @@ def test_ctrl_c_within_a_step_leaves_a_checkpoint_behind_that_step(
     def press(*_: object) -> None:
         seen.append(1)
         if len(seen) == 3:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal.raise_signal(signal.SIGINT)
 
     hook = teacher.register_forward_hook(press)
     try:
