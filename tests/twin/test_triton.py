@@ -388,7 +388,8 @@ def test_the_photo_eye_is_seen_on_line0(rig: Rig, producer: Path) -> None:
     with camera(producer) as acquirer:
         nodes = acquirer.remote_device.node_map
         assert not nodes.LineStatus.value
-        schedule(rig, [0], lead_ms=20)
+        # Cup upon cup for a fifth of a second: one pulse is 10 ms long, and who looks may be kept waiting.
+        schedule(rig, 40 * [5], lead_ms=20)
         wait_until(lambda: bool(nodes.LineStatusAll.value & 1))
         wait_until(lambda: not nodes.LineStatus.value)
 
