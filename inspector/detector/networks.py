@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn import functional
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.detector.from_timm import (
@@ -53,6 +54,7 @@ class Architecture:
         outputs: channels of the feature map; a linear layer leads there from ``width``, None for none.
         prefix_tokens: tokens beside those of the patches: 1 class, 2 class and distillation.
         output_norm: what is done to each position of the feature map last.
+        adapted: whether an :class:`Adapter` follows, on features normalised ``plain``.
     """
 
     rows: int = 280
@@ -64,11 +66,37 @@ class Architecture:
     outputs: int | None = 384
     prefix_tokens: int = 0
     output_norm: OutputNorm = "plain"
+    adapted: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of the feature map."""
         return self.rows // self.patch, self.columns // self.patch
+
+
+class Adapter(nn.Module):
+    """Features moved a little, each position by itself, and normalised again; untrained it changes nothing.
+
+    Args:
+        channels: of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, 2 * channels)
+        self.fc2 = nn.Linear(2 * channels, channels)
+        nn.init.zeros_(self.fc2.weight)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """B×N×C features normalised over their channels, to the same."""
+        moved = tokens + self.fc2(functional.gelu(self.fc1(tokens)))
+        return functional.layer_norm(moved, moved.shape[-1:], eps=NORM_EPSILON)
+
+    def on_maps(self, features: Tensor) -> Tensor:
+        """The same of B×C×h×w."""
+        tokens: Tensor = self(features.flatten(2).transpose(1, 2))
+        return tokens.transpose(1, 2).reshape(features.shape)
 
 
 class FeatureNetwork(nn.Module):
@@ -107,6 +135,9 @@ class FeatureNetwork(nn.Module):
             self.head_norm = nn.LayerNorm(channels, NORM_EPSILON, elementwise_affine=False)
         elif shape.output_norm == "final" and shape.outputs is not None:
             self.head_norm = nn.LayerNorm(shape.outputs, NORM_EPSILON)
+        self.adapter: nn.Module = nn.Identity()
+        if shape.adapted:
+            self.adapter = Adapter(shape.outputs or shape.width)
         self.register_buffer("mean", 255 * torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
 
@@ -131,7 +162,7 @@ class FeatureNetwork(nn.Module):
             tokens = tokens + offset
         tokens = self.transformer.forward_features(tokens)  # extra tokens, positions, blocks, norm
         tokens = tokens[:, self.architecture.prefix_tokens :]
-        tokens = self.head_norm(self.head(tokens))
+        tokens = self.adapter(self.head_norm(self.head(tokens)))
         features: Tensor = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.architecture.grid)
         return features
 
@@ -158,6 +189,7 @@ def load_teacher(teacher: Teacher, models: Path = Path("models")) -> FeatureNetw
             outputs=None,
             prefix_tokens=known.prefix_tokens,
             output_norm=teacher.output_norm,
+            adapted=known.adapter is not None,
         )
     )
     offline = known.origin is not None
@@ -208,7 +240,9 @@ def student_shape(teacher: Architecture, width: int | None) -> Architecture:
         raise RecipeError(
             f"a student cannot be {width} channels wide", "use a multiple of 64, e.g. 192"
         )
-    return replace(teacher, width=width, heads=heads, outputs=teacher.width, prefix_tokens=0)
+    return replace(
+        teacher, width=width, heads=heads, outputs=teacher.width, prefix_tokens=0, adapted=False
+    )
 
 
 def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:

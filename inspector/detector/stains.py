@@ -40,15 +40,25 @@ def stain(size: tuple[int, int], random: np.random.Generator) -> Stain:
     colour = np.zeros((*size, 3), np.float32)
     opacity = np.zeros(size, np.float32)
     for _ in range(random.integers(1, MOST + 1)):
-        outline = np.round(_outline(size, random)).astype(np.int32)
-        cv2.fillPoly(colour, [outline], random.uniform(0, 255, 3).tolist())
-        cv2.fillPoly(opacity, [outline], random.uniform(*OPACITY))
+        around = np.round(outline(size, random)).astype(np.int32)
+        cv2.fillPoly(colour, [around], random.uniform(0, 255, 3).tolist())
+        cv2.fillPoly(opacity, [around], random.uniform(*OPACITY))
     return Stain(colour, opacity)
 
 
-def _outline(size: tuple[int, int], random: np.random.Generator) -> NDArray[np.float64]:
-    """n×2 points (column, row) around an irregular ellipse whose middle lies in the picture."""
-    larger = min(size) * random.uniform(*HALF_AXIS)
+def outline(
+    size: tuple[int, int],
+    random: np.random.Generator,
+    half_axis: tuple[float, float] = HALF_AXIS,
+) -> NDArray[np.float64]:
+    """n×2 points (column, row) around an irregular ellipse whose middle lies in the picture.
+
+    Args:
+        size: rows and columns of the picture.
+        random: which and where.
+        half_axis: least and greatest larger half axis, in parts of the picture's shorter side.
+    """
+    larger = min(size) * random.uniform(*half_axis)
     axes = larger * np.array([1.0, random.uniform(NARROWEST, 1)])
     share = random.dirichlet(np.ones(len(_WAVES)))[:, None]
     phase = random.uniform(0, 2 * np.pi, (len(_WAVES), 1))

@@ -189,7 +189,7 @@ class Judge:
         distance = networks.choice.detector.distances([cup.view])[0]
         compared = time.perf_counter_ns()
         judgement = judge(
-            distance, self._recipe.calibration, lambda heat: heat_on_cup(heat, self._view)
+            distance, self._recipe.calibration, lambda heat: heat_on_cup(heat, self._view, cup.lean)
         )
         stages["detector"] = compared - began
         stages["decision"] = time.perf_counter_ns() - compared

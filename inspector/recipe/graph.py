@@ -8,8 +8,9 @@ Weights are named much as timm names them (``plain_weights`` of ``inspector.dete
 ``patch_embed.{weight: C×3×p×p, bias}``, ``cls_token: 1×C`` and ``dist_token: 1×C`` (each optional),
 ``pos_embed: T×C``, ``blocks.N.{norm1, attn.qkv, attn.proj, norm2, mlp.fc1, mlp.fc2}.{weight, bias}``,
 ``norm.{weight, bias}`` (the final norm), ``head.{weight, bias}`` (behind the final norm; optional) and
-``head_norm.{weight, bias}`` (the published output norm of a network with a head); linear matrices are
-outputs × inputs.
+``head_norm.{weight, bias}`` (the published output norm of a network with a head), ``adapter.{fc1,
+fc2}.{weight, bias}`` (behind a plain norm, added to what they take, and normalised again; optional);
+linear matrices are outputs × inputs.
 
 The names of constants inside the graph are part of its bytes, which recipes pin: they stay.
 """
@@ -89,6 +90,10 @@ def transformer_graph(
         channels, last_norm = len(weights["head.weight"]), "head_norm"
     if output_norm == "plain":
         x = writer.plain_norm(x, channels)
+        if "adapter.fc1.weight" in weights:
+            inner = writer.linear("adapter.fc1", weights, x)
+            inner = writer.linear("adapter.fc2", weights, writer.node("Gelu", inner))
+            x = writer.plain_norm(writer.node("Add", x, inner), channels)
     elif output_norm == "final":
         x = writer.norm(last_norm, weights, x)
     x = writer.node("Transpose", x, perm=[0, 2, 1])

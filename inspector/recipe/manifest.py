@@ -92,8 +92,8 @@ class ViewEntry(Entry):
 
     kind: Literal["upright", "polar", "whole"] = Field(
         default="upright",
-        description="upright: the cup image; polar: the cup unwrapped around its rim's centre, radius "
-        "down, angle across; whole: the picture as it is, of things that are no cups",
+        description="upright: the cup image; polar: the cup unwrapped around its rings' centres, in "
+        "even light, radius down, angle across; whole: the picture as it is, of things that are no cups",
     )
     rows: int = Field(default=384, gt=0, description="of the view, px")
     columns: int = Field(default=384, gt=0, description="of the view, px")
@@ -101,7 +101,7 @@ class ViewEntry(Entry):
         default=1.0,
         ge=1,
         le=8,
-        description="polar: so many times as far as it is each pixel is put from its ring's median",
+        description="polar: so many times as far as it is each pixel is put from its ring's light",
     )
 
     @model_validator(mode="after")
@@ -114,7 +114,7 @@ class ViewEntry(Entry):
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[4] = 4
+    format: Literal[5] = 5
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
     precision: Literal["float32", "int8"] = Field(

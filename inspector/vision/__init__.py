@@ -10,6 +10,7 @@ from inspector.vision.cup_image import (
     locate,
     prepare,
 )
+from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.learning import FEWEST, learn_orientation
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
@@ -24,8 +25,10 @@ __all__ = [
     "RIM_PX",
     "SIZE",
     "UPRIGHT",
+    "UPRIGHT_CUP",
     "CupImage",
     "CupOutline",
+    "Lean",
     "Orientation",
     "OrientationReference",
     "PixelError",

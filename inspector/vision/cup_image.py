@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision.background import Segment, cup_probability, network_input
+from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, crop_box, demosaic
@@ -27,6 +28,7 @@ class CupImage:
             of the upper left pixel.
         stage_ns: time each stage took, in ns.
         view: what the networks compare, rows×columns×3 uint8 RGB: the cup upright, or its polar view.
+        lean: that a polar view was unrolled with; :func:`heat_on_cup` takes its heat back by it.
         surroundings: the cup's part of the frame, H×W×3 uint8 RGB.
         to_surroundings: as ``to_frame``, to there.
     """
@@ -36,6 +38,7 @@ class CupImage:
     to_frame: NDArray[np.float64]
     stage_ns: dict[str, int]
     view: NDArray[np.uint8]
+    lean: Lean
     surroundings: NDArray[np.uint8]
     to_surroundings: NDArray[np.float64]
 
@@ -138,12 +141,13 @@ def prepare(
     to_frame = _to_frame(outline, orientation.angle_deg if orientation else 0.0)
     to_rgb = _inside(to_frame, left, top)
     if view.kind == "polar":
-        seen = polar(rgb, to_rgb, (view.rows, view.columns), view.contrast)
+        seen, lean = polar(rgb, to_rgb, (view.rows, view.columns), view.contrast)
         stages.ended("unroll")
     else:
+        lean = UPRIGHT_CUP
         seen = upright(rgb, to_rgb, (view.rows, view.columns))
         stages.ended("warp")
-    return CupImage(outline, orientation, to_frame, stages.elapsed_ns, seen, rgb, to_rgb)
+    return CupImage(outline, orientation, to_frame, stages.elapsed_ns, seen, lean, rgb, to_rgb)
 
 
 def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np.uint8]:

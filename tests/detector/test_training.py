@@ -234,6 +234,15 @@ def test_an_interrupted_training_goes_on_to_the_same_student(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
+@pytest.fixture
+def ctrl_c_interrupts() -> Iterator[None]:
+    """As it does in a process of its own: tests before this one may have left another handler behind."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("ctrl_c_interrupts")
 def test_ctrl_c_within_a_step_leaves_a_checkpoint_behind_that_step(
     teacher: FeatureNetwork, images: NDArray[np.uint8], tmp_path: Path
 ) -> None:

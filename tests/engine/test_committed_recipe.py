@@ -58,7 +58,7 @@ def test_a_cup_with_a_dark_blot_is_rejected_where_the_blot_is(
 ) -> None:
     view = recipe.manifest.view
     cup = recipe.golden_images[0].copy()
-    row, column = int(0.65 * view.rows), int(0.4 * view.columns)
+    row, column = int(0.65 * view.rows), int(0.6 * view.columns)
     cup[row : row + 25, column : column + 25] //= 3
     blot = np.zeros((view.rows, view.columns), np.float32)
     blot[row : row + 25, column : column + 25] = 1

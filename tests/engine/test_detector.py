@@ -101,7 +101,7 @@ def test_a_small_change_within_the_band_goes_live_and_beyond_it_does_not(
 ) -> None:
     span = recipe.calibration.q_b - recipe.calibration.q_a
     steepness = np.exp(recipe.golden_distances).max()
-    step = 0.02 * span / steepness
+    step = recipe.manifest.golden.band.map * span / steepness
     assert verify_golden(_moved(recipe, 0.2 * step), detector) > 0
     with pytest.raises(EngineError, match="disagree"):
         verify_golden(_moved(recipe, 5 * step), detector)

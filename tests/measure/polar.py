@@ -16,13 +16,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
+from torch import Tensor
 
 from inspector.detector.calibrating import radius_scale
 from inspector.detector.datasets import GOOD, clean_files, labelled_files
 from inspector.detector.memory_bank import learn_bank, leave_one_out
+from inspector.detector.networks import Adapter
 from inspector.engine import load_network
 from inspector.engine.multiplications import multiplications
 from inspector.recipe import Teacher, teacher_path
+from inspector.recipe.weights import read_adapter
 from tests.measure.teacher_features import features_of
 
 _ROUNDS = 40
@@ -36,13 +39,14 @@ def main() -> None:
     parser.add_argument("--test", type=Path, required=True, help="data set in MVTec AD's layout")
     parser.add_argument("--more-clean", type=Path, help="folder, to judge as well")
     parser.add_argument("--teacher", default=Teacher().name)
-    parser.add_argument("--contrasts", type=float, nargs="+", default=[1.0, 1.5, 2.0, 3.0])
+    parser.add_argument("--contrasts", type=float, nargs="+", default=[1.0, 2.0, 4.0, 6.0])
     parser.add_argument(
         "--sizes", nargs="+", default=["224x784"], help="rows x columns of the view"
     )
     parser.add_argument("--depths", type=int, nargs="+", default=[6])
     parser.add_argument("--kept", type=Path, required=True, help="folder for features")
     parser.add_argument("--models", type=Path, default=Path("models"))
+    parser.add_argument("--adapter", type=Path, help="of `inspector adapt`, behind the teacher")
     given = parser.parse_args()
     torch.set_num_threads(1)
     labelled = {one.path: one.kind for one in labelled_files(given.test)}
@@ -72,6 +76,8 @@ def main() -> None:
             )
             for name, files in parts.items()
         }
+        if given.adapter is not None:
+            found = _adapted(found, given.adapter)
         taught = found["taught"][0]
         shown = [each for name, each in found.items() if name != "taught"]
         judged = torch.cat([of for of, _ in shown])
@@ -88,6 +94,24 @@ def main() -> None:
 
     if len(sizes) * len(given.depths) > 1:
         _tell_times(given.teacher, list(product(sizes.values(), given.depths)), given.models)
+
+
+def _adapted(
+    found: dict[str, tuple[Tensor, list[Path]]], path: Path
+) -> dict[str, tuple[Tensor, list[Path]]]:
+    """The features of length 1 as an adapter moves them."""
+    channels = found["taught"][0].shape[1]
+    adapter = Adapter(channels)
+    weights = {
+        name.removeprefix("adapter."): torch.from_numpy(value)
+        for name, value in read_adapter(path).items()
+    }
+    adapter.load_state_dict(weights)
+    with torch.inference_mode():
+        return {
+            name: (adapter.on_maps(features * channels**0.5), paths)
+            for name, (features, paths) in found.items()
+        }
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from inspector.recipe.manifest import ViewEntry
 
 Kind = Literal["polar", "whole"]
 VIEWS = {
-    "polar": ViewEntry(kind="polar", rows=224, columns=784, contrast=2.0),
+    "polar": ViewEntry(kind="polar", rows=224, columns=784, contrast=4.0),
     "whole": ViewEntry(kind="whole", rows=280, columns=280),
 }
 NEIGHBOURHOODS: dict[str, Neighbourhood] = {"polar": "radius", "whole": "everywhere"}

@@ -22,6 +22,7 @@ from inspector.recipe.weights import (
     grid_side,
     read_half,
     resample_positions,
+    save_adapter,
     save_half,
 )
 from tests.engine.small import HEADS, small_weights
@@ -256,6 +257,71 @@ def test_another_file_than_the_teacher_trained_here_is_refused(
         monkeypatch.setitem(SOURCES, TINY, pinned)
     with pytest.raises(EngineError, match=message):
         teacher_path(Teacher(TINY), trained_here, cache=tmp_path)
+
+
+@pytest.fixture
+def adapted(monkeypatch: pytest.MonkeyPatch, trained_here: Path) -> str:
+    """The same with an adapter behind it; its name."""
+    path = trained_here / "adapter.safetensors"
+    random = np.random.default_rng(3)
+    shapes = {"fc1.weight": (32, 16), "fc1.bias": (32,), "fc2.weight": (16, 32), "fc2.bias": (16,)}
+    save_adapter(
+        path,
+        {f"adapter.{n}": random.normal(size=shape).astype("f4") for n, shape in shapes.items()},
+    )
+    known = replace(SOURCES[TINY], adapter=Committed(path.name, file_sha256(path)))
+    monkeypatch.setitem(SOURCES, "adapted", known)
+    return "adapted"
+
+
+def test_a_teacher_with_an_adapter_says_something_else_of_the_same_lengths(
+    adapted: str, trained_here: Path, tmp_path: Path
+) -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (1, 42, 70, 3), dtype=np.uint8)
+    plain, moved = (
+        _session(
+            teacher_path(
+                Teacher(name, rows=42, columns=70), trained_here, cache=tmp_path
+            ).read_bytes()
+        ).run(None, {"image": picture})[0]
+        for name in (TINY, adapted)
+    )
+    assert plain.shape == moved.shape == (1, 16, 3, 5)
+    assert np.abs(plain - moved).max() > 0.1
+    assert np.linalg.norm(moved, axis=1) == pytest.approx(4.0, abs=1e-2)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        ("missing", "is missing; restore the models folder"),
+        ("another", "is not the file the teacher adapted was made from"),
+        ("damaged", "does not hold an adapter; restore the models folder"),
+    ],
+)
+def test_another_adapter_than_the_one_trained_here_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+    adapted: str,
+    trained_here: Path,
+    tmp_path: Path,
+    damage: str,
+    message: str,
+) -> None:
+    path = trained_here / "adapter.safetensors"
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:100])
+    if damage == "damaged":
+        pinned = replace(SOURCES[adapted], adapter=Committed(path.name, file_sha256(path)))
+        monkeypatch.setitem(SOURCES, adapted, pinned)
+    with pytest.raises(EngineError, match=message):
+        teacher_path(Teacher(adapted), trained_here, cache=tmp_path)
+
+
+def test_an_adapter_takes_normalised_features_alone(adapted: str) -> None:
+    with pytest.raises(EngineError, match="takes normalised features; use another teacher"):
+        Teacher(adapted, output_norm="none")
 
 
 @pytest.mark.parametrize("prefix", [1, 2])

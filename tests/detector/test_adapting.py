@@ -1,0 +1,142 @@
+"""An adapter learns from clean cups alone what clean cups differ by, and changes nothing before it has."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+
+from inspector.core.errors import RecipeError
+from inspector.detector.adapting import AdaptingPlan, Examples, adapt, examples
+from inspector.detector.marks import marked
+from inspector.detector.memory_bank import learn_bank
+from inspector.detector.networks import (
+    Adapter,
+    Architecture,
+    FeatureNetwork,
+    load_teacher,
+    write_graph,
+)
+from inspector.detector.thumbnail import TrainingProgress
+from inspector.engine import load_network
+from inspector.recipe import Teacher
+
+MODELS = Path(__file__).parents[2] / "models"
+SIZE = (64, 160)
+SHAPE = Architecture(rows=64, columns=160, width=64, depth=1, heads=1, patch=16, outputs=None)
+
+
+def clean_cups(count: int, seed: int = 1) -> NDArray[np.uint8]:
+    """Polar views of rings, each with bright drops of its own."""
+    random = np.random.default_rng(seed)
+    rings = 120 + 40 * np.sin(np.arange(SIZE[0]) / 5)
+    views = np.repeat(rings[None, :, None, None], count, axis=0) + random.normal(
+        0, 1, (count, *SIZE, 3)
+    )
+    for view in views:
+        for _ in range(3):
+            row, column = random.integers(0, SIZE[0] - 6), random.integers(0, SIZE[1] - 6)
+            view[row : row + 6, column : column + 6] += 40
+    return np.clip(views, 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def teacher() -> FeatureNetwork:
+    return load_teacher(Teacher("inspector-deit-tiny", rows=SIZE[0], columns=SIZE[1]), MODELS)
+
+
+@pytest.fixture(scope="module")
+def groups(teacher: FeatureNetwork) -> list[Examples]:
+    return examples(clean_cups(16), teacher, 2.0, seed=0)
+
+
+def test_marks_change_a_few_places_and_leave_the_rest_of_the_cup_as_it_is() -> None:
+    view = clean_cups(1)[0]
+    for seed in range(40):
+        painted = marked(view, np.random.default_rng(seed))
+        changed = np.abs(painted.astype(int) - view).max(axis=2) > 3
+        assert changed.mean() < 0.6
+    assert np.array_equal(
+        marked(view, np.random.default_rng(9)), marked(view, np.random.default_rng(9))
+    )
+
+
+def test_every_kind_of_mark_is_seen_somewhere() -> None:
+    view = np.full((224, 784, 3), 128, np.uint8)
+    painted = [marked(view, np.random.default_rng(seed)) for seed in range(30)]
+    assert all((one != view).any() for one in painted)
+    covered = np.mean([(np.abs(one.astype(int) - 128).max(axis=2) > 5) for one in painted], axis=0)
+    assert (covered.mean(axis=0) > 0).mean() > 0.9, "marks come all around the cup"
+
+
+def test_examples_know_which_patches_were_marked(groups: list[Examples]) -> None:
+    own, *tinted = groups
+    assert own.clean.shape[0] == 16
+    assert own.marked.shape[0] == own.change.shape[0] == 32
+    assert {len(one.clean) for one in tinted} == {8}
+    assert own.change.shape[1:] == own.clean.shape[2:] == (4, 10)
+    assert 0.02 < (own.change > 2).float().mean() < 0.6
+    assert (own.change < 0.2).any()
+
+
+def test_an_untrained_adapter_changes_nothing() -> None:
+    tokens = functional.layer_norm(torch.randn(2, 7, 64), (64,))
+    assert torch.allclose(Adapter(64)(tokens), tokens, atol=1e-4)
+
+
+def test_a_trained_adapter_calls_new_drops_clean_and_new_marks_dirty(
+    groups: list[Examples], teacher: FeatureNetwork, tmp_path: Path
+) -> None:
+    adapter = adapt(groups, AdaptingPlan(steps=150), tmp_path / "checkpoint", TrainingProgress(150))
+    other = examples(clean_cups(30, seed=2), teacher, 2.0, seed=5)[0]
+
+    def missed(clean: torch.Tensor, dirty: torch.Tensor) -> float:
+        """Share of marked patches that do not stand out among three clean cups as drops do."""
+        bank = learn_bank(clean[:3], "radius")
+        hottest = -bank.distance_map(clean[3:]).quantile(0.01)
+        return float((-bank.distance_map(dirty)[other.change > 2] <= hottest).float().mean())
+
+    before = missed(other.clean.float(), other.marked.float())
+    with torch.inference_mode():
+        clean, dirty = (adapter.on_maps(x.float()) for x in (other.clean, other.marked))
+    assert missed(clean, dirty) < 0.85 * before
+
+
+def test_an_interrupted_adapter_goes_on_where_it_was(
+    groups: list[Examples], tmp_path: Path
+) -> None:
+    whole = adapt(groups, AdaptingPlan(steps=100), tmp_path / "whole", TrainingProgress(100))
+
+    class StopError(Exception):
+        pass
+
+    class Interrupted(TrainingProgress):
+        def on_step(self, step: int, loss: float) -> None:
+            if step == 70:
+                raise StopError
+
+    with pytest.raises(StopError):
+        adapt(groups, AdaptingPlan(steps=100), tmp_path / "half", Interrupted(100))
+    resumed = adapt(groups, AdaptingPlan(steps=100), tmp_path / "half", TrainingProgress(100))
+    for name, weight in whole.state_dict().items():
+        assert torch.allclose(resumed.state_dict()[name], weight, atol=1e-5), name
+
+
+def test_too_few_cups_of_a_type_are_refused(teacher: FeatureNetwork) -> None:
+    with pytest.raises(RecipeError, match="too few to compare"):
+        examples(clean_cups(5), teacher, 2.0, seed=0)
+
+
+def test_the_line_computes_what_torch_computes_with_an_adapter(tmp_path: Path) -> None:
+    torch.manual_seed(4)
+    network = FeatureNetwork(replace(SHAPE, adapted=True)).eval()
+    torch.nn.init.normal_(network.adapter.fc2.weight, std=0.2)  # type: ignore[union-attr,arg-type]
+    write_graph(network, tmp_path / "adapted.onnx")
+    views = clean_cups(2)
+    with torch.inference_mode():
+        expected = network(torch.from_numpy(views)).numpy()
+    found = load_network(tmp_path / "adapted.onnx").run(views)
+    assert np.abs(found - expected).max() < 1e-3
