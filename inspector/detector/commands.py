@@ -22,6 +22,7 @@ from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_
 from inspector.detector.lesson import (
     BACKGROUND,
     COARSE_PATCHES,
+    CUPS_TEACHER,
     POLAR_COLUMNS,
     POLAR_CONTRAST,
     POLAR_DEPTH,
@@ -79,7 +80,13 @@ def teach_command(
         typer.Option(help="the recipe's folder  [default: calibration/NAME, in int8 NAME-int8]"),
     ] = None,
     models: _Models = Path("models"),
-    teacher: Annotated[str, typer.Option(help="whose features are compared")] = Teacher().name,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="whose features are compared",
+            show_default=f"{CUPS_TEACHER} for polar views, {Teacher().name} for others",
+        ),
+    ] = None,
     teacher_file: Annotated[
         Path | None, typer.Option(help="its weights, where they come from a local file")
     ] = None,
@@ -117,6 +124,9 @@ def teach_command(
 ) -> None:
     """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""
     torch.set_num_threads(threads)
+    if teacher is None:
+        on_rings = background and view != "upright"
+        teacher = CUPS_TEACHER if on_rings and not as_published else Teacher().name
     seen = _view(view, background, teacher)
     polar = seen.kind == "polar"
     strategies = tuple(strategy or _PLAN.strategies)
