@@ -104,13 +104,14 @@ def ring_of(
     Returns:
         Radius of the ring, in rim radii, and angle in radians, 0 … 2π, counter-clockwise from the right.
     """
-    radius = np.hypot(x, y)
+    radius = np.sqrt(x * x + y * y)
     if lean != UPRIGHT_CUP:
         # |p - (1 - ρ)·lean| = ρ, solved for ρ; outside the rim nothing leans.
         beside_x, beside_y = x - lean.x, y - lean.y
         along = beside_x * lean.x + beside_y * lean.y
         rest = 1 - (lean.x**2 + lean.y**2)
-        ring = (along + np.sqrt(along**2 + rest * (beside_x**2 + beside_y**2))) / rest
+        square = beside_x * beside_x + beside_y * beside_y
+        ring = (along + np.sqrt(along * along + rest * square)) / rest
         radius = np.where(radius < 1, ring, radius)
         share = np.maximum(1 - radius, 0)
         x, y = x - share * lean.x, y - share * lean.y

@@ -52,13 +52,18 @@ def unrolled(
         np.array([[middle, middle], [middle + rim_px, middle], [middle, middle + rim_px]])
     )
     # Cup image to picture is affine, and so is unit circle to picture.
-    to_rgb = np.stack([across - origin, down - origin, origin], axis=1)
-    rays = _unit_rays(shape)
-    if lean != UPRIGHT_CUP:
-        rays = rays + ring_centres(lean, ring_radii(_OVERSAMPLING * shape[0]))[:, None]
-    places = cv2.transform(rays, to_rgb)
-    fine = cv2.remap(rgb, places, None, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    to_rgb = np.stack([across - origin, down - origin])
     rows, columns = shape
+    radii = ring_radii(_OVERSAMPLING * rows)
+    rays = _rays(_OVERSAMPLING * columns) @ to_rgb
+    centres = ring_centres(lean, radii) @ to_rgb + origin
+    # A place is its ring's centre and radius times its ray: for each coordinate one product of matrices.
+    x, y = (
+        np.stack([radii, centres[:, axis]], 1).astype(np.float32)
+        @ np.stack([rays[:, axis], np.ones(len(rays))]).astype(np.float32)
+        for axis in (0, 1)
+    )
+    fine = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
@@ -133,10 +138,8 @@ def folded(heat: Map, rim_px: float, size: int, lean: Lean = UPRIGHT_CUP) -> Map
 
 
 @cache
-def _unit_rays(shape: tuple[int, int]) -> Map:
-    """Where the fine view's pixels lie, in rim radii right of and below the centre; …×2."""
-    rows, columns = shape[0] * _OVERSAMPLING, shape[1] * _OVERSAMPLING
+def _rays(columns: int) -> NDArray[np.float64]:
+    """Where each column looks, columns×2: right and down, of length 1."""
     angle = 2 * np.pi * (np.arange(columns) + 0.5) / columns
     # Rows of a picture count downwards.
-    directions = np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
-    return np.asarray(ring_radii(rows)[:, None, None] * directions, np.float32)
+    return np.stack([np.cos(angle), -np.sin(angle)], axis=-1)
