@@ -257,6 +257,8 @@ def adapt_command(
     groups: list[Examples] = []
     for number, folder in enumerate(track(images, "looking at clean cups", console=console)):
         prepared = prepare_frames(clean_files(folder), segment, view, orientation=None)
+        for path, why in prepared.refused:
+            console.print(f"left out {path}: {why}", soft_wrap=True)
         groups += examples(prepared.views, network, POLAR_CONTRAST, seed + number)
     plan = AdaptingPlan(steps=steps, seed=seed)
     checkpoint = out.with_suffix(".checkpoint.safetensors")
