@@ -48,6 +48,7 @@ from inspector.detector.thumbnail import TrainingProgress
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
+from inspector.recipe.sources import source
 from inspector.recipe.weights import save_adapter
 from inspector.vision.polar import contrasted
 
@@ -246,6 +247,10 @@ def adapt_command(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Learn from clean cups of several types what clean cups differ by; good for types never seen."""
+    if source(teacher).adapter is not None:
+        raise RecipeError(
+            f"the teacher {teacher} has an adapter already", "name the one that it follows"
+        )
     torch.set_num_threads(threads)
     console = Console()
     segment = load_network(models / BACKGROUND, threads=threads).run

@@ -75,6 +75,11 @@ class Teacher:
                 f"the adapter of {self.name} takes normalised features",
                 "use another teacher, or leave out --as-published",
             )
+        if self.depth != known.depth and known.adapter is not None:
+            raise EngineError(
+                f"the adapter of {self.name} was learned on features after {known.depth} blocks",
+                "leave out --depth, or use another teacher",
+            )
         if self.output_norm == "final" and not known.final_norm:
             raise EngineError(
                 f"the teacher {self.name} has no final LayerNorm of its own",

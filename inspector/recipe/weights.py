@@ -103,10 +103,7 @@ def save_half(path: Path, weights: Weights, heads: int) -> None:
     """
     from safetensors.numpy import save
 
-    with np.errstate(over="ignore"):
-        half = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
-    if not all(np.isfinite(value).all() for value in half.values()):
-        raise ValueError("a weight is beyond half precision")
+    half = _in_half(weights)
     about = {
         "heads": heads,
         "patch": weights["patch_embed.weight"].shape[-1],
@@ -148,12 +145,12 @@ def save_adapter(path: Path, weights: Weights) -> None:
         weights: ``adapter.…`` as ``inspector.recipe.graph`` names them.
 
     Raises:
+        ValueError: a weight is beyond half precision.
         OSError: the file cannot be written.
     """
     from safetensors.numpy import save
 
-    half = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
-    write_atomically(path, save(half))
+    write_atomically(path, save(_in_half(weights)))
 
 
 def read_adapter(path: Path) -> dict[str, NDArray[np.float32]]:
@@ -172,6 +169,14 @@ def read_adapter(path: Path) -> dict[str, NDArray[np.float32]]:
             f"{path} does not hold an adapter",
             "restore the models folder from where the project came from",
         ) from error
+
+
+def _in_half(weights: Weights) -> dict[str, NDArray[np.float16]]:
+    with np.errstate(over="ignore"):
+        half = {name: np.ascontiguousarray(value, np.float16) for name, value in weights.items()}
+    if not all(np.isfinite(value).all() for value in half.values()):
+        raise ValueError("a weight is beyond half precision")
+    return half
 
 
 def prefix_tokens(weights: Weights) -> int:

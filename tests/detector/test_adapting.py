@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from inspector.core.errors import RecipeError
-from inspector.detector.adapting import AdaptingPlan, Examples, adapt, examples
+from inspector.detector.adapting import AdaptingPlan, Examples, adapt, adapt_command, examples
+from inspector.detector.lesson import CUPS_TEACHER
 from inspector.detector.marks import marked
 from inspector.detector.memory_bank import learn_bank
 from inspector.detector.networks import (
@@ -128,6 +129,11 @@ def test_an_interrupted_adapter_goes_on_where_it_was(
 def test_too_few_cups_of_a_type_are_refused(teacher: FeatureNetwork) -> None:
     with pytest.raises(RecipeError, match="too few to compare"):
         examples(clean_cups(5), teacher, 2.0, seed=0)
+
+
+def test_an_adapter_behind_an_adapter_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="has an adapter already; name the one"):
+        adapt_command([tmp_path], tmp_path / "out.safetensors", teacher=CUPS_TEACHER)
 
 
 def test_the_line_computes_what_torch_computes_with_an_adapter(tmp_path: Path) -> None:

@@ -324,6 +324,11 @@ def test_an_adapter_takes_normalised_features_alone(adapted: str) -> None:
         Teacher(adapted, output_norm="none")
 
 
+def test_an_adapter_takes_the_features_it_was_learned_on(adapted: str) -> None:
+    with pytest.raises(EngineError, match="after 2 blocks; leave out --depth"):
+        Teacher(adapted, depth=1)
+
+
 @pytest.mark.parametrize("prefix", [1, 2])
 def test_positions_on_their_own_grid_stay_and_elsewhere_follow_torch(prefix: int) -> None:
     torch = pytest.importorskip("torch")
