@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -39,6 +40,10 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def teacher() -> FeatureNetwork:
+    return _teacher()
+
+
+def _teacher() -> FeatureNetwork:
     torch.manual_seed(9)
     return FeatureNetwork(SMALL).eval().requires_grad_(requires_grad=False)
 
@@ -234,20 +239,10 @@ def test_an_interrupted_training_goes_on_to_the_same_student(
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint.safetensors"]
 
 
-@pytest.fixture
-def ctrl_c_interrupts() -> Iterator[None]:
-    """As it does in a process of its own: tests before this one may have left another handler behind."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("ctrl_c_interrupts")
-def test_ctrl_c_within_a_step_leaves_a_checkpoint_behind_that_step(
-    teacher: FeatureNetwork, images: NDArray[np.uint8], tmp_path: Path
-) -> None:
-    plan = replace(SHORT, strategies=())
-    checkpoint = tmp_path / "checkpoint.safetensors"
+def _interrupted(images: NDArray[np.uint8], checkpoint: Path) -> None:
+    """In a process of its own: somebody presses Ctrl-C while the teacher looks for the third time."""
+    torch.set_num_threads(1)
+    teacher = _teacher()
     seen: list[int] = []
 
     def press(*_: object) -> None:
@@ -255,15 +250,23 @@ def test_ctrl_c_within_a_step_leaves_a_checkpoint_behind_that_step(
         if len(seen) == 3:
             signal.raise_signal(signal.SIGINT)
 
-    hook = teacher.register_forward_hook(press)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            train(images, teacher, SMALL, plan, checkpoint)
-    finally:
-        hook.remove()
+    teacher.register_forward_hook(press)
+    with pytest.raises(KeyboardInterrupt):
+        train(images, teacher, SMALL, replace(SHORT, strategies=()), checkpoint)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_ctrl_c_within_a_step_leaves_a_checkpoint_behind_that_step(
+    teacher: FeatureNetwork, images: NDArray[np.uint8], tmp_path: Path
+) -> None:
+    plan = replace(SHORT, strategies=())
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    process = get_context("spawn").Process(target=_interrupted, args=(images, checkpoint))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
     with safe_open(checkpoint, framework="np") as stored:
         assert stored.metadata()["step"] == "2"
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert _same(
         train(images, teacher, SMALL, plan, checkpoint), train(images, teacher, SMALL, plan)
     )
