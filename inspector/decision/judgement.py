@@ -25,7 +25,8 @@ class Judgement:
         defective: the image score exceeds the threshold, or is no number.
         score: image score, normalised heat.
         heat: h×w float32, normalised heat (Eq. 3); about 0 … 1 on clean cups, without upper bound.
-        picture: the same heat on the cup image, S×S float32, to be looked at.
+        picture: the same heat on the cup image, S×S float32, to be looked at; None where the part is not
+            defective and nothing exceeds the pixel threshold: most cups, and folding takes milliseconds.
         regions: where the heat exceeds the pixel threshold, in cup-image pixels, hottest first; never
             empty for a defective part.
     """
@@ -33,7 +34,7 @@ class Judgement:
     defective: bool
     score: float
     heat: NDArray[np.float32]
-    picture: NDArray[np.float32]
+    picture: NDArray[np.float32] | None
     regions: tuple[Region, ...]
 
 
@@ -53,7 +54,7 @@ def judge(
     Args:
         distance: h×w, D of Eq. 1, in (-∞, 0].
         calibration: the recipe's.
-        on_cup: takes a heat map of the recipe's view, h×w, to one of the cup image, S×S.
+        on_cup: takes a heat map of the recipe's view, h×w, to one of the cup image, S×S, hotter nowhere.
 
     Raises:
         ValueError: the map's shape is not the position scale's.
@@ -62,6 +63,8 @@ def judge(
     score = image_score(heat, calibration.score_share)
     # Written so that a score which is no number rejects.
     defective = not score <= calibration.image_threshold
+    if not defective and not heat.max() > calibration.pixel_threshold:
+        return Judgement(defective, score, heat, None, ())
     # What is no number counts as nought here: it is rejected by its score, and this is for the eye.
     picture = on_cup(np.nan_to_num(heat))
     found = regions(picture, calibration.pixel_threshold)

@@ -9,7 +9,16 @@ from numpy.typing import NDArray
 
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
-from inspector.decision import Calibration, heat_map, image_score, judge, normalised, verdict
+from inspector.decision import (
+    Calibration,
+    enlarged,
+    heat_map,
+    image_score,
+    judge,
+    normalised,
+    regions,
+    verdict,
+)
 
 Map = NDArray[np.float32]
 
@@ -116,6 +125,17 @@ def test_a_hot_spot_is_found_where_it_is() -> None:
     assert region.x <= 11 * 384 / 20 <= region.x + region.width
     assert region.y <= 5 * 384 / 20 <= region.y + region.height
     assert region.width < 100
+
+
+@quickly
+@given(maps, calibrations)
+def test_only_a_cup_with_nothing_hot_on_it_has_no_heat_folded_onto_its_image(
+    distance: Map, calibration: Calibration
+) -> None:
+    judgement = judge(distance, calibration)
+    hot = judgement.defective or bool((judgement.heat > calibration.pixel_threshold).any())
+    assert (judgement.picture is not None) == hot
+    assert hot or not regions(enlarged(judgement.heat), calibration.pixel_threshold)
 
 
 def test_a_map_of_another_size_than_the_recipes_is_refused() -> None:
