@@ -52,8 +52,9 @@ from inspector.recipe.sources import source
 from inspector.recipe.weights import save_adapter
 from inspector.vision.polar import contrasted
 
-BANK = (3, 5, 8)
-"""Clean pictures that a step's bank may be made of: few, as a new type's are."""
+BANK_SIZES = (1, 2, 3, 5)
+"""Clean pictures that a step's bank may be made of: few, as a new type's are, and often all of one cup."""
+_LARGEST_BANK = 8
 COPIES = 2
 """Marked copies of each clean picture in its own colour."""
 TINTS = 3
@@ -68,7 +69,7 @@ _HARDEST = 0.01
 """Share of clean patches that count a second time: what a cup is rejected for is its hottest patch."""
 _SHARPNESS = 0.03
 """Of the loss, in cosine distance: patches so far on the right side of the border hardly count."""
-_FEWEST = max(BANK) + 3
+_FEWEST = _LARGEST_BANK + 3
 _CHECKPOINT_EVERY = 50
 
 
@@ -81,12 +82,14 @@ class AdaptingPlan:
         queries: pictures compared in a step, half of them marked.
         learning_rate: AdamW's at its highest; it rises over the first third and falls to zero.
         seed: of everything random.
+        bank_sizes: clean pictures that a step's bank may be made of, at most 8.
     """
 
     steps: int = 600
     queries: int = 6
     learning_rate: float = 1e-3
     seed: int = 0
+    bank_sizes: tuple[int, ...] = BANK_SIZES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,7 +177,7 @@ def adapt(
                 group = groups[random.integers(len(groups))]
                 for one in optimiser.param_groups:
                     one["lr"] = plan.learning_rate * _schedule((done + 1) / plan.steps)
-                loss = learner.judge(group, plan.queries, random)
+                loss = learner.judge(group, plan, random)
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -193,13 +196,13 @@ class _Learner(nn.Module):
         self.adapter = Adapter(channels)
         self.border = nn.Parameter(torch.tensor(0.12))
 
-    def judge(self, group: Examples, queries: int, random: np.random.Generator) -> Tensor:
+    def judge(self, group: Examples, plan: AdaptingPlan, random: np.random.Generator) -> Tensor:
         """The loss of one comparison."""
         clean = random.permutation(len(group.clean))
-        size = int(random.choice(BANK))
-        half = queries // 2
+        size = int(random.choice(plan.bank_sizes))
+        half = plan.queries // 2
         bank, asked = clean[:size], clean[size : size + half]
-        painted = random.choice(len(group.marked), queries - len(asked), replace=False)
+        painted = random.choice(len(group.marked), plan.queries - len(asked), replace=False)
         seen = torch.cat([group.clean[asked], group.marked[painted]]).float()
         change = torch.cat(
             [torch.zeros(len(asked), *group.change.shape[1:]), group.change[painted]]
@@ -243,6 +246,15 @@ def adapt_command(
     ] = "inspector-deit-tiny",
     models: Annotated[Path, typer.Option(help="folder of the networks")] = Path("models"),
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps")] = AdaptingPlan().steps,
+    bank: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            max=_LARGEST_BANK,
+            help="pictures that new ones are compared with in a step; may be given again",
+            show_default=", ".join(map(str, BANK_SIZES)),
+        ),
+    ] = None,
     seed: Annotated[int, typer.Option(help="of everything random")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
@@ -265,7 +277,7 @@ def adapt_command(
         for path, why in prepared.refused:
             console.print(f"left out {path}: {why}", soft_wrap=True)
         groups += examples(prepared.views, network, POLAR_CONTRAST, seed + number)
-    plan = AdaptingPlan(steps=steps, seed=seed)
+    plan = AdaptingPlan(steps=steps, seed=seed, bank_sizes=tuple(bank or BANK_SIZES))
     checkpoint = out.with_suffix(".checkpoint.safetensors")
     adapter = adapt(groups, plan, checkpoint, TrainingProgress(steps, console))
     weights = {f"adapter.{name}": value for name, value in plain_weights(adapter).items()}

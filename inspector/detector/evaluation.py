@@ -208,13 +208,15 @@ def evaluate(
         on_picture = partial(_on_picture, view=view, shape=seen.mask.shape, lean=seen.lean)
         result = judge(distances(seen.view[None])[0], calibration, on_picture)
         rejected[seen.kind] += result.defective
+        # A line folds the heat of hot cups alone; pixel figures count them all.
+        heat = result.picture if result.picture is not None else on_picture(result.heat)
         judged.append(
             Judged(
                 seen.name,
                 seen.kind,
                 seen.picture,
                 seen.mask,
-                result.picture,
+                heat,
                 result.score,
                 result.defective,
             )

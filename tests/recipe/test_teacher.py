@@ -175,7 +175,7 @@ def test_a_timm_teachers_graph_must_come_with_the_models(tmp_path: Path) -> None
 
 
 def test_a_timm_teacher_has_no_weights_without_timm(tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=f"use one of: {NAME}, {TINY}"):
+    with pytest.raises(EngineError, match=f"use one of: {NAME}, {NAME}-cups, {TINY}"):
         source_file(HUB, tmp_path)
 
 
