@@ -92,6 +92,7 @@ def calibrate(
     wanted: float,
     score_share: float = SCORE_SHARE,
     scored_on: ScoredOn = "held-out",
+    left_out: int = 0,
 ) -> tuple[Calibration, Promise]:
     """Fit Eq. 3 and the thresholds on clean pictures.
 
@@ -104,6 +105,7 @@ def calibrate(
         wanted: false-reject rate asked for.
         score_share: see ``Calibration``.
         scored_on: what the pictures are, if not held out.
+        left_out: pictures beside these; see ``promised_threshold``.
 
     Returns:
         The calibration, and what may be promised of its image threshold.
@@ -111,7 +113,7 @@ def calibrate(
     Raises:
         ValueError: no pictures, or they are all alike.
     """
-    return _fitted(heat_map(distances, scale), scale, wanted, score_share, scored_on)
+    return _fitted(heat_map(distances, scale), scale, wanted, score_share, scored_on, left_out)
 
 
 def calibrate_left_out(
@@ -119,6 +121,7 @@ def calibrate_left_out(
     scale_of: Callable[[Maps], Maps] | None,
     wanted: float,
     score_share: float = SCORE_SHARE,
+    left_out: int = 0,
 ) -> tuple[Calibration, Promise]:
     """The same from leave-one-out maps alone, the position scale too.
 
@@ -131,6 +134,7 @@ def calibrate_left_out(
         scale_of: :func:`position_scale` or :func:`radius_scale`; None to use none.
         wanted: false-reject rate asked for.
         score_share: see ``Calibration``.
+        left_out: pictures beside these; see ``promised_threshold``.
 
     Returns:
         The calibration, its scale from all the maps; and what may be promised of its threshold.
@@ -141,20 +145,26 @@ def calibrate_left_out(
     if len(distances) < 2:
         raise ValueError("leaving one out takes at least two pictures")
     if scale_of is None:
-        return calibrate(distances, None, wanted, score_share, "leave-one-out")
+        return calibrate(distances, None, wanted, score_share, "leave-one-out", left_out)
     others = (np.delete(distances, number, axis=0) for number in range(len(distances)))
     heat = [heat_map(one, scale_of(rest)) for one, rest in zip(distances, others, strict=True)]
-    return _fitted(np.stack(heat), scale_of(distances), wanted, score_share, "leave-one-out")
+    scale = scale_of(distances)
+    return _fitted(np.stack(heat), scale, wanted, score_share, "leave-one-out", left_out)
 
 
 def _fitted(
-    heat: Maps, scale: Maps | None, wanted: float, score_share: float, scored_on: ScoredOn
+    heat: Maps,
+    scale: Maps | None,
+    wanted: float,
+    score_share: float,
+    scored_on: ScoredOn,
+    left_out: int,
 ) -> tuple[Calibration, Promise]:
     q_a, q_b = (float(q) for q in np.quantile(heat, (QUANTILE_A, QUANTILE_B)))
     draft = Calibration(q_a, q_b, 0.0, 0.0, score_share, scale)
     maps = normalised(heat, draft)
     scores = np.array([image_score(one, score_share) for one in maps])
-    promise = promised_threshold(scores, wanted, scored_on=scored_on)
-    hottest = promised_threshold(maps.max(axis=(1, 2)), wanted)
+    promise = promised_threshold(scores, wanted, scored_on=scored_on, left_out=left_out)
+    hottest = promised_threshold(maps.max(axis=(1, 2)), wanted, left_out=left_out)
     fitted = replace(draft, image_threshold=promise.threshold, pixel_threshold=hottest.threshold)
     return fitted, promise

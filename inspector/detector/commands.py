@@ -28,6 +28,7 @@ from inspector.detector.lesson import (
     POLAR_DEPTH,
     POLAR_ROWS,
     Lesson,
+    counted,
 )
 from inspector.detector.overlays import telling_cases, write_sheet
 from inspector.detector.preparation import Prepared, prepare_frames, views_of
@@ -290,11 +291,11 @@ def _tell(promise: Promise) -> None:
     console.print(
         f"false rejects promised: with {promise.confidence:.0%} confidence at most "
         f"{promise.false_reject_rate:.1%} of clean parts, {promise.expected_rate:.1%} expected, from "
-        f"{promise.images} clean pictures ({promise.scored_on})",
+        f"{promise.images} clean pictures ({promise.scored_on}){counted(promise)}",
         soft_wrap=True,
     )
     if promise.images_needed:
-        missing = promise.images_needed - promise.images
+        missing = promise.images_needed - promise.images - promise.left_out
         console.print(f"{promise.wanted:.1%} were asked for: that takes {missing} more pictures")
 
 

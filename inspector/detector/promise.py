@@ -15,6 +15,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import brentq
 from scipy.stats import beta
 
 ScoredOn = Literal["held-out", "leave-one-out", "augmented views"]
@@ -41,6 +42,7 @@ class Promise:
         wanted: the rate that was asked for.
         images_needed: pictures, all told, from which the rate asked for can be promised; 0 when it is.
         scored_on: which clean pictures gave the scores.
+        left_out: pictures beside these that the guard left out, counted as clean cups that are rejected.
     """
 
     threshold: float
@@ -51,6 +53,7 @@ class Promise:
     wanted: float
     images_needed: int
     scored_on: ScoredOn = "held-out"
+    left_out: int = 0
 
 
 def promised_threshold(
@@ -58,6 +61,7 @@ def promised_threshold(
     wanted: float,
     confidence: float = 0.95,
     scored_on: ScoredOn = "held-out",
+    left_out: int = 0,
 ) -> Promise:
     """The smallest threshold of which the wanted false-reject rate can be promised.
 
@@ -68,6 +72,8 @@ def promised_threshold(
         wanted: false-reject rate asked for, above 0 and below 1.
         confidence: asked for, above 0 and below 1.
         scored_on: which pictures these are.
+        left_out: pictures that the guard left out. They may be clean cups all the same: a threshold that
+            forgot them would promise what nobody measured, so each counts as one above every score.
 
     Raises:
         ValueError: no scores, one that is not finite, or a rate or confidence outside 0 … 1.
@@ -77,22 +83,35 @@ def promised_threshold(
         raise ValueError("a threshold needs finite scores of clean pictures")
     if not (0 < wanted < 1 and 0 < confidence < 1):
         raise ValueError("the false-reject rate and the confidence must lie between 0 and 1")
-    ranks = np.arange(1, count + 1)
-    limits = beta.ppf(confidence, count + 1 - ranks, ranks)  # falls with the rank
+    ranks, everyone = np.arange(1, count + 1), count + left_out
+    limits = beta.ppf(confidence, everyone + 1 - ranks, ranks)  # falls with the rank
     kept = min(int(np.count_nonzero(limits > wanted + _ROUNDING)), count - 1)
     proven = scored_on != "augmented views"
     return Promise(
         threshold=float(np.sort(scores)[kept]),
         false_reject_rate=float(limits[kept]) if proven else 1.0,
-        expected_rate=(count - kept) / (count + 1) if proven else 1.0,
+        expected_rate=(everyone - kept) / (everyone + 1) if proven else 1.0,
         confidence=confidence,
         images=count,
         wanted=wanted,
-        images_needed=_needed(wanted, confidence) if limits[kept] > wanted + _ROUNDING else 0,
+        images_needed=_needed(wanted, confidence, left_out)
+        if limits[kept] > wanted + _ROUNDING
+        else 0,
         scored_on=scored_on,
+        left_out=left_out,
     )
 
 
-def _needed(wanted: float, confidence: float) -> int:
-    """From how many scores the largest keeps the rate: (1 - wanted)ⁿ ≤ 1 - confidence."""
-    return math.ceil(math.log1p(-confidence) / math.log1p(-wanted) - _ROUNDING)
+def _needed(wanted: float, confidence: float, left_out: int) -> int:
+    """From how many pictures, so many of them left out, the largest score keeps the rate.
+
+    With none left out: (1 - wanted)ⁿ ≤ 1 - confidence.
+    """
+    if not left_out:
+        return math.ceil(math.log1p(-confidence) / math.log1p(-wanted) - _ROUNDING)
+
+    def too_much(rank: float) -> float:
+        return float(beta.ppf(confidence, left_out + 1, rank)) - wanted
+
+    rank = float(brentq(too_much, 1e-3, 100 * (left_out + 1) / wanted))
+    return left_out + math.ceil(rank)

@@ -92,7 +92,8 @@ def teach(
     seen = features(teacher, views)
     left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
     kept = _unsuspected(left_out, clean.names, lesson, tell)
-    if len(kept) < len(views):
+    dropped = len(views) - len(kept)
+    if dropped:
         views, seen = views[kept], seen[kept]
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
     see, narrow = partial(features, teacher), None
@@ -115,7 +116,9 @@ def teach(
     if lesson.scorer != "student":
         bank = learn_bank(seen, lesson.neighbourhood)
         with _alike_refused():
-            calibration, promise = calibrate_left_out(left_out, lesson.scale_of, asked, share)
+            calibration, promise = calibrate_left_out(
+                left_out, lesson.scale_of, asked, share, dropped
+            )
         golden_views = network_views(golden, lesson.teacher)
         distances = against_bank(see, bank)(golden_views)
         how = f"A bank of {bank.patches[..., 0].numel()} clean patches. {lesson.words(promise)}"
@@ -157,7 +160,7 @@ def teach(
     scored_on: ScoredOn = "augmented views" if few else "held-out"
     scored = _changed(views, lesson) if few else views[held_out]
     with _alike_refused():
-        calibration, promise = calibrate(compare(scored), scale, asked, share, scored_on)
+        calibration, promise = calibrate(compare(scored), scale, asked, share, scored_on, dropped)
     plan = lesson.plan
     how = (
         f"A student of {plan.steps} steps of {plan.batch}, started from "

@@ -74,6 +74,31 @@ def test_with_as_many_pictures_as_it_takes_the_rate_asked_for_is_promised() -> N
     assert promised_threshold(np.arange(473.0), 0.01).threshold < 472
 
 
+@given(st.integers(3, 400), st.integers(1, 6), st.sampled_from([0.01, 0.02, 0.05, 0.2]))
+def test_pictures_left_out_count_as_clean_cups_above_the_threshold(
+    count: int, left_out: int, wanted: float
+) -> None:
+    """As if they had been scored and were the hottest of all, but never the threshold themselves."""
+    scores = np.arange(float(count))
+    promise = promised_threshold(scores, wanted, left_out=left_out)
+    with_them = np.append(scores, np.full(left_out, 1e9))
+    counted = promised_threshold(with_them, wanted)
+    assert promise.threshold == min(counted.threshold, scores.max())
+    assert promise.false_reject_rate >= counted.false_reject_rate
+    if counted.threshold <= scores.max():
+        assert promise.false_reject_rate == counted.false_reject_rate
+        assert promise.expected_rate == counted.expected_rate
+    if promise.images_needed:
+        enough, short = (
+            promised_threshold(
+                np.arange(float(promise.images_needed - left_out - less)), wanted, left_out=left_out
+            )
+            for less in (0, 1)
+        )
+        assert not enough.images_needed
+        assert short.images_needed
+
+
 @given(
     st.lists(st.floats(-10, 10), min_size=1, max_size=300),
     st.floats(0.001, 0.9),

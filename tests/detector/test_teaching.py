@@ -113,6 +113,10 @@ def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: P
     kept = replace(LESSON, keep_suspects=True)
     again = teach(kept, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append)
     assert again.recipe.manifest.calibration.training_images == 20
+    # It may have been a clean cup, and it will be rejected.
+    assert (found.promise.left_out, again.promise.left_out) == (1, 0)
+    assert found.promise.false_reject_rate > again.promise.false_reject_rate
+    assert "the one left out counted as a clean cup" in found.recipe.manifest.calibration.how
 
 
 def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path: Path) -> None:
