@@ -179,7 +179,7 @@ def source_file(name: str, models: Path) -> Path:
             if path is None:
                 raise EngineError(
                     f"the teacher {name} ({wanted.about}) is not installed",
-                    f"run: {package.install}; or name a teacher of this project's own",
+                    f"run: {package.install}; or use one that needs no package: {_trained_here()}",
                 )
             mend = f"run: {package.install} --force-reinstall"
         case Committed() as committed:
@@ -217,6 +217,10 @@ def _committed(wanted: Committed, name: str, models: Path) -> Path:
 def offline_teachers() -> str:
     """Names of the teachers that need no hub, for messages."""
     return ", ".join(name for name, known in SOURCES.items() if known.origin is not None)
+
+
+def _trained_here() -> str:
+    return ", ".join(n for n, known in SOURCES.items() if isinstance(known.origin, Committed))
 
 
 def _packaged(package: Package) -> Path | None:

