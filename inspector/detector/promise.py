@@ -103,15 +103,10 @@ def promised_threshold(
 
 
 def _needed(wanted: float, confidence: float, left_out: int) -> int:
-    """From how many pictures, so many of them left out, the largest score keeps the rate.
-
-    With none left out: (1 - wanted)ⁿ ≤ 1 - confidence.
-    """
-    if not left_out:
-        return math.ceil(math.log1p(-confidence) / math.log1p(-wanted) - _ROUNDING)
+    """From how many pictures, so many of them left out, the largest score keeps the rate."""
 
     def too_much(rank: float) -> float:
         return float(beta.ppf(confidence, left_out + 1, rank)) - wanted
 
     rank = float(brentq(too_much, 1e-3, 100 * (left_out + 1) / wanted))
-    return left_out + math.ceil(rank)
+    return left_out + math.ceil(rank - _ROUNDING)
