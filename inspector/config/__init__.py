@@ -209,7 +209,7 @@ class MetricsSettings(Settings):
     port: int = Field(default=9108, ge=0, le=65535, description="port; 0 takes any free one")
 
 
-EngineName = Literal["auto", "tensorrt", "onnxruntime", "openvino"]
+EngineName = Literal["auto", "tensorrt", "onnxruntime-cuda", "onnxruntime", "openvino"]
 
 
 class LineSettings(Settings):

@@ -63,13 +63,43 @@ class Detector:
         Raises:
             EngineError: a network failed.
         """
-        batch = np.stack([network_view(image, *self._teacher.input_shape[:2]) for image in images])
+        batch = _batch(images, self._teacher)
         features = self._teacher.run(batch)
         if self._student is not None:
             difference = self._student.run(batch) - features
             return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
         assert self._bank is not None
         return self._bank.run(features)
+
+
+class JoinedDetector(Detector):
+    """A teacher and what its features are compared with as one network: pictures to distance maps.
+
+    Args:
+        whole: both.
+    """
+
+    def __init__(self, whole: Network) -> None:
+        self._whole = whole
+
+    @property
+    def map_shape(self) -> tuple[int, int]:
+        """See :class:`Detector`."""
+        rows, columns = self._whole.output_shape
+        return rows, columns
+
+    def distances(
+        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
+    ) -> NDArray[np.float32]:
+        """See :class:`Detector`."""
+        return self._whole.run(_batch(images, self._whole))
+
+
+def _batch(
+    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], network: Network
+) -> NDArray[np.uint8]:
+    """Views as a network takes them."""
+    return np.stack([network_view(image, *network.input_shape[:2]) for image in images])
 
 
 def open_detector(
@@ -97,15 +127,23 @@ def load_detector(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detect
         EngineError: the teacher or the backend is not installed, or a network cannot be loaded.
     """
     manifest = recipe.manifest
-    teacher = pool.load(recipe.teacher_graph(), manifest.teacher.sha256, backend, half=True)
-    compared = {
-        # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
-        name: pool.load(path, entry.sha256, backend, half=name == "student")
+    graph, pinned = recipe.teacher_graph(), manifest.teacher.sha256
+    files = {
+        name: (path, entry.sha256)
         for name, path, entry in (
             ("student", recipe.student, manifest.student),
             ("bank", recipe.bank, manifest.bank),
         )
         if path is not None and entry is not None
+    }
+    if backend.joins and manifest.precision == "float32":
+        (other,) = files.values()
+        return JoinedDetector(pool.load(graph, pinned, backend, half=True, compared=other))
+    teacher = pool.load(graph, pinned, backend, half=True)
+    compared = {
+        # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
+        name: pool.load(*file, backend, half=name == "student")
+        for name, file in files.items()
     }
     return Detector(teacher, **compared)
 

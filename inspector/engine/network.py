@@ -15,6 +15,9 @@ LIBRARIES = ("tensorrt", "tensorrt_rtx_bindings")
 """Modules of TensorRT and of TensorRT for RTX, one API; of both the first, which knows more GPUs."""
 MOST = 8
 """Pictures that a GPU is given at once."""
+CUDA_PROVIDER = "CUDAExecutionProvider"
+"""What ONNX Runtime calls its way to NVIDIA GPUs; only its build for them, onnxruntime-gpu, has it."""
+MEND_GPU = "see whether nvidia-smi shows it, then restart the line"
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
 
 
@@ -22,24 +25,54 @@ class Backend(StrEnum):
     """What runs networks; the value is the name in a line's configuration."""
 
     TENSORRT = "tensorrt"
+    ONNXRUNTIME_CUDA = "onnxruntime-cuda"
     ONNXRUNTIME = "onnxruntime"
     OPENVINO = "openvino"
 
     @property
     def installed(self) -> bool:
         """Whether its library is there; whether the machine can run it, loading a network tells."""
-        modules = LIBRARIES if self is Backend.TENSORRT else (self.value,)
-        return any(find_spec(module) is not None for module in modules)
+        modules = {
+            Backend.TENSORRT: LIBRARIES,
+            Backend.ONNXRUNTIME_CUDA: (Backend.ONNXRUNTIME.value,),
+        }.get(self, (self.value,))
+        if not any(find_spec(module) is not None for module in modules):
+            return False
+        return self is not Backend.ONNXRUNTIME_CUDA or _built_for_cuda()
+
+    @property
+    def remedy(self) -> str:
+        """How it is installed."""
+        if self is Backend.ONNXRUNTIME_CUDA:
+            # Two builds under one module name: what is there must be overwritten.
+            return "pip install --force-reinstall --no-deps onnxruntime-gpu"
+        return f"pip install '.[{self}]'"
+
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it needs an NVIDIA GPU."""
+        return self in (Backend.TENSORRT, Backend.ONNXRUNTIME_CUDA)
 
     @property
     def precision(self) -> str:
         """What it multiplies the features of a float32 recipe in."""
-        return "float16" if self is Backend.TENSORRT else "float32"
+        return "float16" if self.on_gpu else "float32"
 
     @property
     def gains_by_batches(self) -> bool:
         """Whether several pictures at once take it less time than one by one: a CPU is full with one."""
-        return self is Backend.TENSORRT
+        return self.on_gpu
+
+    @property
+    def joins(self) -> bool:
+        """Whether it runs a teacher and what its features are compared with as one graph."""
+        return self is Backend.ONNXRUNTIME_CUDA
+
+
+def _built_for_cuda() -> bool:
+    import onnxruntime
+
+    return CUDA_PROVIDER in onnxruntime.get_available_providers()
 
 
 class Network(Protocol):
@@ -72,6 +105,7 @@ def load_network(
     *,
     half: bool = False,
     callers: int = 1,
+    compared: Path | None = None,
 ) -> Network:
     """Load a graph whose first axis is the batch and whose other axes are fixed.
 
@@ -82,6 +116,7 @@ def load_network(
         backend: what runs it.
         half: golden images will judge it, so that it may multiply in float16 where the backend gains by it.
         callers: threads that will ask it at once, each to be given ``threads``.
+        compared: of a student or bank that is joined to it, where the backend ``joins``.
 
     Raises:
         EngineError: the file is missing, damaged, another one, or not of this form; or the backend
@@ -89,11 +124,15 @@ def load_network(
     """
     verified(path, sha256)
     if not backend.installed:
-        raise EngineError(f"{backend} is not installed", f"pip install '.[{backend}]'")
+        raise EngineError(f"{backend} is not installed", backend.remedy)
     if backend is Backend.TENSORRT:
         from inspector.engine.tensorrt_network import TensorRtNetwork
 
         return TensorRtNetwork(path, half=half)
+    if backend is Backend.ONNXRUNTIME_CUDA:
+        from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
+
+        return OnnxRuntimeCudaNetwork(path, half=half, compared=compared)
     if backend is Backend.OPENVINO:
         from inspector.engine.openvino_network import OpenVinoNetwork
 

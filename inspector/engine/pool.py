@@ -21,21 +21,34 @@ class NetworkPool:
         self._threads = threads
         self._callers = callers
         self._slack_s = slack_s
-        self._loaded: WeakValueDictionary[tuple[str, Backend, bool], Network] = (
+        self._loaded: WeakValueDictionary[tuple[str, str, Backend, bool], Network] = (
             WeakValueDictionary()
         )
         self._loading = threading.Lock()
 
     def load(
-        self, path: Path, sha256: str | None, backend: Backend, *, half: bool = False
+        self,
+        path: Path,
+        sha256: str | None,
+        backend: Backend,
+        *,
+        half: bool = False,
+        compared: tuple[Path, str | None] | None = None,
     ) -> Network:
-        """See :func:`inspector.engine.load_network`."""
-        key = (verified(path, sha256), backend, half)
+        """See :func:`inspector.engine.load_network`; ``compared`` comes with its hash."""
+        other = "" if compared is None else verified(*compared)
+        key = (verified(path, sha256), other, backend, half)
         with self._loading:
             network = self._loaded.get(key)
             if network is None:
                 network = load_network(
-                    path, sha256, self._threads, backend, half=half, callers=self._callers
+                    path,
+                    sha256,
+                    self._threads,
+                    backend,
+                    half=half,
+                    callers=self._callers,
+                    compared=compared[0] if compared is not None else None,
                 )
                 if backend.gains_by_batches and self._callers > 1:
                     network = BatchingNetwork(network, self._slack_s)

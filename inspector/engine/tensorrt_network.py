@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.engine.engine_file import EngineKey, engine_file, kept_engine
 from inspector.engine.half import halved
-from inspector.engine.network import MEND, MOST, check_batch, finite, item_shape
+from inspector.engine.network import MEND, MEND_GPU, MOST, check_batch, finite, item_shape
 from inspector.engine.tensorrt_builder import Library, Log, build_engine, open_library
 from inspector.recipe.teacher import cache_folder
 
@@ -90,7 +90,7 @@ class TensorRtNetwork:
         )
         self._context.set_input_shape(self._taken, batch.shape)
         if not self._context.execute_async_v3(int(self._stream)):
-            raise EngineError(f"{self._path.name} failed on the GPU", _MEND_GPU)
+            raise EngineError(f"{self._path.name} failed on the GPU", MEND_GPU)
         _ask(
             cuda.cudaMemcpyAsync(
                 given.ctypes.data, self._out.device, given.nbytes, up, self._stream
@@ -98,9 +98,6 @@ class TensorRtNetwork:
         )
         _ask(cuda.cudaStreamSynchronize(self._stream))
         return given.copy()
-
-
-_MEND_GPU = "see whether nvidia-smi shows it, then restart the line"
 
 
 def name_gpu() -> str:
@@ -144,7 +141,7 @@ def _ask(answer: tuple[Any, ...]) -> Any:
     status, *values = answer
     if int(status):
         _, text = _cuda().cudaGetErrorString(status)
-        raise EngineError(f"the NVIDIA GPU does not answer: {text.decode()}", _MEND_GPU)
+        raise EngineError(f"the NVIDIA GPU does not answer: {text.decode()}", MEND_GPU)
     return values[0] if values else None
 
 
@@ -180,5 +177,5 @@ def _context(library: Library, engine: Any) -> Any:
         settings.cuda_graph_strategy = strategies.WHOLE_GRAPH_CAPTURE
         context = engine.create_execution_context(settings)
     if context is None:
-        raise EngineError("the GPU has no memory for the engine", _MEND_GPU)
+        raise EngineError("the GPU has no memory for the engine", MEND_GPU)
     return context

@@ -68,7 +68,9 @@ def why_no_gpu() -> str:
 
 def runnable(backend: Backend) -> Backend:
     """The same; a test is skipped where the backend needs a GPU and there is none."""
+    if backend is Backend.ONNXRUNTIME_CUDA and not backend.installed:
+        pytest.skip("it shares its module with the build for CPUs, which is installed here")
     assert backend.installed, "the tests' own installation has them all"
-    if backend is Backend.TENSORRT and (why := why_no_gpu()):
+    if backend.on_gpu and (why := why_no_gpu()):
         pytest.skip(why)
     return backend

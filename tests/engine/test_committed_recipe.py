@@ -79,7 +79,7 @@ def test_every_backend_can_be_configured_and_nothing_else() -> None:
 def test_auto_takes_a_backend_that_agrees_and_says_why(recipe: Recipe) -> None:
     choice = choose_detector(recipe, NetworkPool(), "auto")
     assert choice.why.startswith("fastest here: ")
-    assert all(f"{backend} " in choice.why for backend in Backend)
+    assert all(f"{backend} " in choice.why for backend in Backend if backend.installed)
     assert choice.how is How.FASTEST
     assert choice.golden_error < choice.band
     assert choice.proof.startswith(f"{choice.backend} in {choice.precision} is within ")
