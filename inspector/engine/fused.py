@@ -25,6 +25,8 @@ from inspector.recipe.graph import NORM_EPSILON
 from inspector.recipe.graph_writer import GraphWriter
 
 _CONTRIB = "com.microsoft"
+_OPSET = 18
+"""Of later ones the library knows Pad and ReduceMax on the CPU only."""
 _PATCH_SCALE = 2.0**8
 """Weights of the patches are of the order 1e-4, where float16 has few bits left: they are stored larger."""
 
@@ -55,7 +57,7 @@ def fused(path: Path, kind: type[np.floating[Any]] = np.float16) -> bytes:
     result = helper.make_tensor_value_info(
         "features", TensorProto.FLOAT, ["batch", channels, rows, columns]
     )
-    whole = writer.model("transformer", model.graph.input[0], result, _CONTRIB)
+    whole = writer.model("transformer", model.graph.input[0], result, _CONTRIB, opset=_OPSET)
     return bytes(whole.SerializeToString())
 
 
@@ -106,7 +108,7 @@ def joined(
         shape = writer.integers("map_shape", [0, rows, columns])
         writer.node("Reshape", distance, shape, output="distances")
     result = helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["batch", rows, columns])
-    whole = writer.model("detector", first.graph.input[0], result, _CONTRIB)
+    whole = writer.model("detector", first.graph.input[0], result, _CONTRIB, opset=_OPSET)
     return bytes(whole.SerializeToString())
 
 

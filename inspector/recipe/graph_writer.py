@@ -48,7 +48,7 @@ class GraphWriter:
         """A list of int64: shapes, axes, bounds."""
         return self.constant(name, np.array(values), np.int64)
 
-    def model(self, name: str, taken: Any, given: Any, *domains: str) -> Any:
+    def model(self, name: str, taken: Any, given: Any, *domains: str, opset: int = OPSET) -> Any:
         """The whole as a checked ``onnx.ModelProto`` with one input and one output.
 
         Args:
@@ -56,12 +56,13 @@ class GraphWriter:
             taken: its input.
             given: its output.
             domains: of operators beside ONNX's own.
+            opset: of ONNX's own.
         """
         import onnx
         from onnx import helper
 
         graph = helper.make_graph(self.nodes, name, [taken], [given], self.tensors)
-        opsets = [helper.make_opsetid("", OPSET), *(helper.make_opsetid(d, 1) for d in domains)]
+        opsets = [helper.make_opsetid("", opset), *(helper.make_opsetid(d, 1) for d in domains)]
         model = helper.make_model(graph, opset_imports=opsets, producer_name="inspector")
         model.ir_version = _IR_VERSION
         onnx.checker.check_model(model)
