@@ -178,6 +178,11 @@ def _graph(path: Path, *, half: bool, compared: Path | None) -> bytes:
         return fused(path) if half else path.read_bytes()
     except EngineError:
         raise
+    except ImportError as error:
+        raise EngineError(
+            "the package onnx, which writes the graph anew for the GPU, is not installed",
+            "pip install '.[teacher]'",
+        ) from error
     except Exception as error:  # what onnx raises for a damaged file shares no base class
         raise unloadable(path, "onnxruntime", error) from error
 
