@@ -448,9 +448,9 @@ def _same(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
     return function
 
 
-def onnxruntime_ways(bench: Bench, batches: list[int]) -> None:
+def onnxruntime_ways(bench: Bench, batches: list[int], *, twins: bool) -> None:
     """Our own engine: pictures in this machine's memory to maps there, and without the copies."""
-    way = "onnxruntime-cuda float16"
+    way = f"onnxruntime-cuda float16{', twins' if twins else ''}"
     with bench.attempt(way):
         from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
 
@@ -458,6 +458,7 @@ def onnxruntime_ways(bench: Bench, batches: list[int]) -> None:
             bench.folder / "teacher.onnx",
             half=True,
             compared=bench.folder / "student.onnx",
+            twins=twins,
             most=max(batches),
         )
         print(f"  {way}: {'recorded' if network.recorded else 'not recorded'}", flush=True)
@@ -529,7 +530,8 @@ def main() -> None:
         print("| way | batch | ms | a second | TFLOP/s | of the limit | p50 / p99 / p99.9 ms |")
         print("|---|---|---|---|---|---|---|", flush=True)
         eager(bench, torch.float32, [b for b in given.batches if b in (1, 32)])
-        onnxruntime_ways(bench, given.batches)
+        onnxruntime_ways(bench, given.batches, twins=False)
+        onnxruntime_ways(bench, [b for b in given.batches if b in (1, 8)], twins=True)
         eager(bench, torch.bfloat16, [b for b in given.batches if b in (1, 64)])
         torch_ways(bench, given.ways, given.batches)
         bench.limit()
