@@ -160,15 +160,8 @@ def _norm(x: Tensor) -> Tensor:
     return functional.layer_norm(x, x.shape[-1:], eps=NORM_EPSILON)
 
 
-def _block(x: Tensor, heads: int, *weights: Tensor) -> Tensor:
-    """One block of one network: B×T×C."""
-    qkv, qkv_bias, proj, proj_bias, fc1, fc1_bias, fc2, fc2_bias = weights
-    x = x + _attend(_norm(x) @ qkv + qkv_bias, heads) @ proj + proj_bias
-    return x + functional.gelu(_norm(x) @ fc1 + fc1_bias) @ fc2 + fc2_bias
-
-
 def _block_in_epilogues(x: Tensor, heads: int, *weights: Tensor) -> Tensor:
-    """The same with biases and GELU (its tanh form) done by the products themselves."""
+    """One block of one network, B×T×C; biases and GELU (its tanh form) are part of the products."""
     qkv, qkv_bias, proj, proj_bias, fc1, fc1_bias, fc2, fc2_bias = weights
     shape = x.shape
     mixed = _attend(torch.addmm(qkv_bias, _flat(_norm(x)), qkv).view(*shape[:2], -1), heads)
@@ -181,41 +174,34 @@ def _flat(x: Tensor) -> Tensor:
     return x.reshape(-1, x.shape[-1])
 
 
-def _twin_block(x: Tensor, heads: int, *weights: Tensor) -> Tensor:
-    """One block of both networks at once: 2×(B·T)×C; ``heads`` comes with T."""
+def _twin_block(x: Tensor, heads: int, tokens: int, *weights: Tensor) -> Tensor:
+    """One block of both networks at once: 2×(B·T)×C."""
     qkv, qkv_bias, proj, proj_bias, fc1, fc1_bias, fc2, fc2_bias = weights
-    heads, tokens = heads % 1000, heads // 1000
     mixed = (_norm(x) @ qkv + qkv_bias).view(-1, tokens, qkv.shape[-1])
     x = x + _attend(mixed, heads).view(x.shape) @ proj + proj_bias
     return x + functional.gelu(_norm(x) @ fc1 + fc1_bias) @ fc2 + fc2_bias
 
 
-def in_turn(pair: Pair, block: Callable[..., Tensor], images: Tensor, *, beside: bool) -> Tensor:
-    """Both networks one after the other, or on two streams."""
+def in_turn(pair: Pair, images: Tensor) -> Tensor:
+    """Both networks one after the other, nothing compiled."""
     cells = pair.cells(images)
     ends = []
-    other = _stream() if beside else None
-    for which, stream in ((1, other), (0, None)):
-        if stream is not None:
-            stream.wait_stream(torch.cuda.current_stream())
-        with torch.cuda.stream(stream) if stream else contextlib.nullcontext():
-            x = cells @ pair.patch[which] + pair.place[which]
-            for index in range(pair.shape.depth):
-                x = block(x, pair.shape.heads, *pair.weights(index, which))
-            ends.append(x)
-    if other is not None:
-        torch.cuda.current_stream().wait_stream(other)
-    return pair.distance(ends[1], ends[0])
+    for which in range(2):
+        x = cells @ pair.patch[which] + pair.place[which]
+        for index in range(pair.shape.depth):
+            x = _block_in_epilogues(x, pair.shape.heads, *pair.weights(index, which))
+        ends.append(x)
+    return pair.distance(*ends)
 
 
-def as_one(pair: Pair, block: Callable[..., Tensor], images: Tensor) -> Tensor:
-    """Both networks in the same products."""
+def as_one(pair: Pair, images: Tensor, block: Callable[..., Tensor]) -> Tensor:
+    """Both networks in the same products, each block compiled."""
     cells = pair.cells(images)
     count, tokens, _ = cells.shape
     x = cells.view(1, count * tokens, -1) @ pair.patch
     x = (x.view(2, count, tokens, -1) + pair.place[:, None]).view(2, count * tokens, -1)
     for index in range(pair.shape.depth):
-        x = block(x, 1000 * tokens + pair.shape.heads, *pair.weights(index, None))
+        x = block(x, pair.shape.heads, tokens, *pair.weights(index, None))
     return pair.distance(*x.view(2, count, tokens, -1))
 
 
@@ -389,7 +375,7 @@ def eager(bench: Bench, kind: torch.dtype, batches: list[int]) -> None:
 
 
 def recorded(
-    bench: Bench, way: str, pair: Pair, function: Callable[[Tensor], Tensor], batches: list[int]
+    bench: Bench, way: str, function: Callable[[Tensor], Tensor], batches: list[int]
 ) -> None:
     """One way to compute the pair, recorded, for each batch size."""
     for batch in batches:
@@ -411,41 +397,21 @@ def recorded(
                 bench.add(way, batch, bench.seconds(partial(function, images), 1))
 
 
-def torch_ways(bench: Bench, names: list[str], batches: list[int]) -> None:
-    """The pair in torch: compiled or with epilogues, in turn, on two streams or as one."""
-    large = [batch for batch in batches if batch > 1]
-    kinds = {"bf16": torch.bfloat16, "fp16": torch.float16}
-    for name in names:
-        words = name.split("-")
-        kind = kinds.get(words[-1], torch.bfloat16)
+def torch_ways(bench: Bench, batches: list[int]) -> None:
+    """The pair in torch, twice: what is quicker for one picture, and what is for many."""
+    block = (
+        _twin_block
+        if bench.given.tiny
+        else torch.compile(_twin_block, fullgraph=True, dynamic=False)
+    )
+    for way, kind, compute, sizes in (
+        ("compiled, as one, bfloat16", torch.bfloat16, partial(as_one, block=block), batches),
+        ("in the products, float16", torch.float16, in_turn, [b for b in batches if b > 1]),
+    ):
         pair = Pair(bench.teacher.cpu(), bench.student.cpu(), kind).to(bench.device)
-        torch._dynamo.reset()
-        compiled = partial(torch.compile, dynamic=False, fullgraph=True)
-        if "autotuned" in words:
-            compiled = partial(compiled, mode="max-autotune-no-cudagraphs")
-        if bench.given.tiny:
-            compiled = partial(_same)
-        if "twin" in words:
-            function = partial(as_one, pair, compiled(_twin_block))
-        else:
-            block = _block_in_epilogues if "epilogues" in words else _block
-            if "handmade" not in words:
-                block = compiled(block)
-            beside = "streams" in words and bench.device.type == "cuda"
-            function = partial(in_turn, pair, block, beside=beside)
-        sizes = [1] if "single" in words else large if "large" in words else batches
-        backend = (
-            [SDPBackend.CUDNN_ATTENTION]
-            if "cudnn" in words
-            else [SDPBackend.FLASH_ATTENTION, SDPBackend.CUDNN_ATTENTION, SDPBackend.MATH]
-        )
-        with sdpa_kernel(backend) if bench.device.type == "cuda" else contextlib.nullcontext():
-            recorded(bench, f"torch {name}", pair, function, sizes)
-        del pair, function
-
-
-def _same(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    return function
+        on_gpu = bench.device.type == "cuda"
+        with sdpa_kernel([SDPBackend.CUDNN_ATTENTION]) if on_gpu else contextlib.nullcontext():
+            recorded(bench, f"torch {way}", partial(compute, pair), sizes)
 
 
 def onnxruntime_ways(bench: Bench, batches: list[int], *, twins: bool) -> None:
@@ -498,28 +464,14 @@ def _machine(device: torch.device) -> str:
     return f"{name}, torch {torch.__version__}, Python {platform.python_version()}"
 
 
-WAYS = [
-    "compiled-twin-cudnn-bf16",
-    "handmade-epilogues-cudnn-large-fp16",
-    "compiled-streams-cudnn-single-bf16",
-    "compiled-large-bf16",
-]
-"""Compiled or with what the library's products do themselves; both networks in turn, on two streams or in the
-same products; attention by cuDNN; for one picture only, or for batches only; in which precision."""
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 64, 128])
     parser.add_argument("--calls", type=int, default=1000, help="single calls of a batch of one")
-    parser.add_argument("--ways", nargs="*", default=WAYS, help="of torch; words joined by hyphens")
     parser.add_argument("--device", default="cuda")
-    parser.add_argument("--quick", action="store_true", help="batches of 1 and 64, first way only")
     parser.add_argument("--tiny", action="store_true", help="small shapes: does it run at all?")
     given = parser.parse_args()
-    if given.quick:
-        given.batches, given.ways = [1, 64], given.ways[:1]
     torch.backends.cuda.matmul.allow_tf32 = False
     torch.backends.cudnn.allow_tf32 = False
     with torch.inference_mode():
@@ -533,7 +485,7 @@ def main() -> None:
         onnxruntime_ways(bench, given.batches, twins=False)
         onnxruntime_ways(bench, [b for b in given.batches if b in (1, 8)], twins=True)
         eager(bench, torch.bfloat16, [b for b in given.batches if b in (1, 64)])
-        torch_ways(bench, given.ways, given.batches)
+        torch_ways(bench, given.batches)
         bench.limit()
         print(f"  limits, TFLOP/s: {bench.limits}", flush=True)
         bench.save()
