@@ -30,6 +30,7 @@ from inspector.recipe import Recipe, load_recipe
 from inspector.recipe.graph_writer import GraphWriter
 from inspector.twin.cups import CupStream
 from inspector.twin.cups.camera import mosaic_of
+from inspector.vision.cores import share_cores
 
 _FRAMES = 8
 _WARM_UP = 2
@@ -150,6 +151,7 @@ def bench(
     Raises:
         InspectorError: the recipe or a network cannot be used, or it refuses the cups.
     """
+    share_cores(workers)
     recipe = load_recipe(recipe_folder, models)
     judge = Judge(recipe_folder, models, NetworkPool(threads, workers), engine)
     choice = judge.engine

@@ -2,15 +2,17 @@
 
 Few clean pictures show few drops, little wear and one light, and a bank of them calls every other drop a
 fault. What clean cups differ by is much the same from type to type. So a small network behind the teacher
-learns it once, from many clean cups: in every step a few clean pictures of one type make a bank, others of
-that type are compared with it, some of them with marks painted over (:mod:`inspector.detector.marks`),
-and the adapter moves the features until what is painted is far from the bank and what is clean is near.
-No defective cup is seen, and the bank, the calibration and the promise stay what they are.
+learns it once, from clean cups of some types that are disguised as many (:mod:`inspector.detector.disguise`):
+in every comparison a few clean pictures of one make a bank, others are compared with it, some of them with
+marks painted over (:mod:`inspector.detector.marks`), and the adapter moves the features until what is painted
+is far from the bank and what is clean is near. No defective cup is seen; bank, calibration and promise stay
+what they are.
 
     inspector adapt --images cups/type-01 --images cups/type-02 --out models/cups-adapter.safetensors
 """
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +29,7 @@ from torch.nn import functional
 from inspector.core.errors import RecipeError
 from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
 from inspector.detector.datasets import clean_files
+from inspector.detector.disguise import disguised
 from inspector.detector.lesson import (
     BACKGROUND,
     POLAR_COLUMNS,
@@ -53,14 +56,16 @@ from inspector.recipe.weights import save_adapter
 from inspector.vision.polar import contrasted
 
 BANK_SIZES = (1, 2, 3, 5)
-"""Clean pictures that a step's bank may be made of: few, as a new type's are, and often all of one cup."""
-_LARGEST_BANK = 8
-COPIES = 2
-"""Marked copies of each clean picture in its own colour."""
-TINTS = 3
-"""Other colours in which every other picture is seen as well, once clean and once marked."""
-_GAIN, _TINT = (0.45, 1.15), (0.75, 1.25)
-"""Brightness of a tint and, on top, of each colour."""
+"""Clean pictures that a bank may be made of: few, as a new type's are, and often all of one cup."""
+CLEAN, MARKED = 8, 6
+"""Cups of a scene: clean ones, the bank's among them, and others with marks."""
+SCENES = 75
+"""Disguises of each type; more comparisons than that share one, with other cups in the bank."""
+_ASKED = 3
+"""Clean pictures compared with a bank, and marked ones."""
+_LARGEST_BANK = CLEAN - _ASKED
+_FAINTEST = 0.3
+"""Marks come in their full strength, down to this part of it."""
 _SEEN, _UNSEEN = 2.0, 0.2
 """Grey levels by which a patch is changed on average, contrast raised: marked above, clean below."""
 _PLAIN = 8.0
@@ -69,7 +74,8 @@ _HARDEST = 0.01
 """Share of clean patches that count a second time: what a cup is rejected for is its hottest patch."""
 _SHARPNESS = 0.03
 """Of the loss, in cosine distance: patches so far on the right side of the border hardly count."""
-_FEWEST = _LARGEST_BANK + 3
+_RISE = 0.2
+"""Part of the steps in which the learning rate rises to its highest."""
 _CHECKPOINT_EVERY = 50
 
 
@@ -79,26 +85,26 @@ class AdaptingPlan:
 
     Attributes:
         steps: optimiser steps.
-        queries: pictures compared in a step, half of them marked.
-        learning_rate: AdamW's at its highest; it rises over the first third and falls to zero.
+        comparisons: of a step, each in a scene of its own.
+        learning_rate: AdamW's at its highest; it falls to zero in the end.
         seed: of everything random.
-        bank_sizes: clean pictures that a step's bank may be made of, at most 8.
+        bank_sizes: clean pictures that a bank may be made of, at most 5.
     """
 
     steps: int = 600
-    queries: int = 6
+    comparisons: int = 2
     learning_rate: float = 1e-3
     seed: int = 0
     bank_sizes: tuple[int, ...] = BANK_SIZES
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Examples:
-    """Pictures of one type in one colour, as the teacher sees them.
+class Scene:
+    """Pictures of one type in one disguise, as the teacher sees them.
 
     Attributes:
         clean: n×C×h×w float16.
-        marked: m×C×h×w float16.
+        marked: of other cups, m×C×h×w float16.
         change: m×h×w float32, grey levels by which the marks changed each patch on average.
     """
 
@@ -107,56 +113,46 @@ class Examples:
     change: Tensor
 
 
-def examples(
-    views: NDArray[np.uint8], teacher: FeatureNetwork, contrast: float, seed: int
-) -> list[Examples]:
-    """Clean views of one cup type in several colours, and copies of them with marks.
+def scene(
+    views: NDArray[np.uint8],
+    teacher: FeatureNetwork,
+    contrast: float,
+    random: np.random.Generator,
+) -> Scene:
+    """Some clean cups of one type in a disguise, and others with marks.
 
     Args:
         views: n×R×K×3 uint8, polar, contrast 1.
         teacher: frozen, for views of this size.
         contrast: that recipes raise it to.
-        seed: of colours and marks.
+        random: which cups, what they become, and the marks.
 
     Raises:
         RecipeError: the pictures are too few.
     """
-    if len(views) < _FEWEST:
+    if len(views) < CLEAN + MARKED:
         raise RecipeError(
             f"{len(views)} clean pictures of a type are too few to compare with each other",
-            f"give at least {_FEWEST} of each type",
+            f"give at least {CLEAN + MARKED} of each type",
         )
-    random = np.random.default_rng(seed)
-    made = []
-    for tint in range(TINTS + 1):
-        gain = random.uniform(*_GAIN) * random.uniform(*_TINT, 3) if tint else np.ones(3)
-        chosen = views if not tint else views[tint % 2 :: 2]
-        coloured = np.clip(np.round(chosen * gain), 0, 255).astype(np.uint8)
-        plain = np.stack([contrasted(view, contrast) for view in coloured])
-        copies = [
-            (number, contrasted(marked(view, random), contrast))
-            for number, view in enumerate(coloured)
-            for _ in range(1 if tint else COPIES)
-        ]
-        painted = np.stack([picture for _, picture in copies])
-        before = plain[[number for number, _ in copies]]
-        made.append(
-            Examples(
-                features(teacher, plain).half(),
-                features(teacher, painted).half(),
-                _patch_change(before, painted, teacher.architecture.grid),
-            )
-        )
-    return made
+    cups = disguised(views[random.permutation(len(views))[: CLEAN + MARKED]], random)
+    dirty = [marked(one, random, random.uniform(_FAINTEST, 1)) for one in cups[CLEAN:]]
+    plain = np.stack([contrasted(one, contrast) for one in cups])
+    painted = np.stack([contrasted(one, contrast) for one in dirty])
+    return Scene(
+        features(teacher, plain[:CLEAN]).half(),
+        features(teacher, painted).half(),
+        _patch_change(plain[CLEAN:], painted, teacher.architecture.grid),
+    )
 
 
 def adapt(
-    groups: list[Examples], plan: AdaptingPlan, checkpoint: Path, progress: TrainingProgress
+    scenes: Sequence[Scene], plan: AdaptingPlan, checkpoint: Path, progress: TrainingProgress
 ) -> Adapter:
     """Train an adapter; an interrupted run goes on where it was.
 
     Args:
-        groups: of every type and colour.
+        scenes: of every type.
         plan: how.
         checkpoint: file to go on from when it exists, and to save to on the way.
         progress: shown on the way.
@@ -165,19 +161,20 @@ def adapt(
         RecipeError: the checkpoint belongs to another plan or other pictures, or cannot be written.
     """
     torch.manual_seed(plan.seed)
-    learner = _Learner(groups[0].clean.shape[1])
+    learner = _Learner(scenes[0].clean.shape[1])
     optimiser = torch.optim.AdamW(learner.parameters(), plan.learning_rate, weight_decay=1e-2)
-    origin = arrays_sha256({str(n): one.clean.numpy() for n, one in enumerate(groups)})
+    origin = arrays_sha256({str(n): one.clean.numpy() for n, one in enumerate(scenes)})
     kept = Checkpoint(checkpoint, json.dumps(asdict(plan)), origin)
     done = kept.resume(learner, optimiser)
     with progress:
         while done < plan.steps:
             with undivided():
                 random = np.random.default_rng((plan.seed, done))
-                group = groups[random.integers(len(groups))]
+                chosen = random.integers(len(scenes), size=plan.comparisons)
                 for one in optimiser.param_groups:
                     one["lr"] = plan.learning_rate * _schedule((done + 1) / plan.steps)
-                loss = learner.judge(group, plan, random)
+                losses = [learner.judge(scenes[n], plan, random) for n in chosen]
+                loss = torch.stack(losses).mean()
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[no-untyped-call]
                 optimiser.step()
@@ -196,18 +193,16 @@ class _Learner(nn.Module):
         self.adapter = Adapter(channels)
         self.border = nn.Parameter(torch.tensor(0.12))
 
-    def judge(self, group: Examples, plan: AdaptingPlan, random: np.random.Generator) -> Tensor:
+    def judge(self, shown: Scene, plan: AdaptingPlan, random: np.random.Generator) -> Tensor:
         """The loss of one comparison."""
-        clean = random.permutation(len(group.clean))
+        order = random.permutation(len(shown.clean))
         size = int(random.choice(plan.bank_sizes))
-        half = plan.queries // 2
-        bank, asked = clean[:size], clean[size : size + half]
-        painted = random.choice(len(group.marked), plan.queries - len(asked), replace=False)
-        seen = torch.cat([group.clean[asked], group.marked[painted]]).float()
-        change = torch.cat(
-            [torch.zeros(len(asked), *group.change.shape[1:]), group.change[painted]]
-        )
-        distance = -self._against(group.clean[bank].float(), seen)  # Eq. 1 has it negative
+        bank, asked = order[:size], order[size : size + _ASKED]
+        painted = random.choice(len(shown.marked), _ASKED, replace=False)
+        seen = torch.cat([shown.clean[asked], shown.marked[painted]]).float()
+        unchanged = torch.zeros(_ASKED, *shown.change.shape[1:])
+        change = torch.cat([unchanged, shown.change[painted]])
+        distance = -self._against(shown.clean[bank].float(), seen)  # Eq. 1 has it negative
         beyond = (distance - self.border) / _SHARPNESS
         clear, dirty = change < _UNSEEN, change > _SEEN
         false = functional.softplus(beyond[clear])
@@ -233,7 +228,7 @@ def _patch_change(
 
 
 def _schedule(part: float) -> float:
-    return min(part / 0.3, 1.0) * 0.5 * (1 + float(np.cos(np.pi * part)))
+    return min(part / _RISE, 1.0) * 0.5 * (1 + float(np.cos(np.pi * part)))
 
 
 def adapt_command(
@@ -271,17 +266,22 @@ def adapt_command(
         Teacher(teacher, rows=view.rows, columns=view.columns, depth=POLAR_DEPTH.get(teacher, 0)),
         models,
     )
-    groups: list[Examples] = []
-    for number, folder in enumerate(track(images, "looking at clean cups", console=console)):
+    types = []
+    for folder in track(images, "looking at clean cups", console=console):
         prepared = prepare_frames(clean_files(folder), segment, view, orientation=None)
         for path, why in prepared.refused:
             console.print(f"left out {path}: {why}", soft_wrap=True)
-        groups += examples(prepared.views, network, POLAR_CONTRAST, seed + number)
+        types.append(prepared.views)
+    order = types * SCENES
+    scenes = [
+        scene(views, network, POLAR_CONTRAST, np.random.default_rng((seed, place)))
+        for place, views in enumerate(track(order, "disguising them", console=console))
+    ]
     plan = AdaptingPlan(steps=steps, seed=seed, bank_sizes=tuple(bank or BANK_SIZES))
     checkpoint = out.with_suffix(".checkpoint.safetensors")
-    adapter = adapt(groups, plan, checkpoint, TrainingProgress(steps, console))
+    adapter = adapt(scenes, plan, checkpoint, TrainingProgress(steps, console))
     weights = {f"adapter.{name}": value for name, value in plain_weights(adapter).items()}
     save_adapter(out, weights)
     checkpoint.unlink()
-    count = sum(len(group.clean) for group in groups)
+    count = sum(map(len, types))
     console.print(f"{out} is written: {len(images)} types, {count} clean views, {steps} steps")

@@ -37,12 +37,13 @@ Cover = NDArray[np.float32]
 """R×K, how much of a mark lies over each pixel, 0 … 1."""
 
 
-def marked(view: NDArray[np.uint8], random: Random) -> NDArray[np.uint8]:
+def marked(view: NDArray[np.uint8], random: Random, strength: float = 1.0) -> NDArray[np.uint8]:
     """The view with some marks painted over it.
 
     Args:
         view: R×K×3 uint8 RGB, polar, as it is before its contrast is raised.
         random: what and where.
+        strength: of all marks together, 1 for as strong as they come, less for fainter.
     """
     picture = view.astype(np.float32)
     for _ in range(random.integers(FEWEST, MOST + 1)):
@@ -50,7 +51,7 @@ def marked(view: NDArray[np.uint8], random: Random) -> NDArray[np.uint8]:
         # Drawn anywhere around the cup: a mark goes on behind the last column.
         cover = np.roll(cover, random.integers(view.shape[1]), axis=1)
         colour = _COLOURS[random.integers(len(_COLOURS))] + random.normal(0, _COLOUR_SPREAD, 3)
-        picture += cover[..., None] * (colour - picture)
+        picture += strength * cover[..., None] * (colour - picture)
     return np.asarray(np.clip(np.round(picture), 0, 255), np.uint8)
 
 

@@ -39,6 +39,7 @@ from inspector.records.row import LedgerEvent
 from inspector.records.status import LineState, LineStatus, write_status
 from inspector.telemetry import metrics
 from inspector.telemetry.logs import configure_logs
+from inspector.vision.cores import share_cores
 
 _TICK_S = 0.005
 _STATUS_NS = 500_000_000
@@ -64,6 +65,7 @@ class Inspection:
         self._events: queue.Queue[Event] = queue.Queue(_EVENTS)
         self._journal = Journal(line.records.directory)
         pictures = PictureSender(socket.socket(fileno=pictures_fd))
+        share_cores(line.workers)
         pool = NetworkPool(line.threads, line.workers, line.batch_slack_ms / 1e3)
         load: dict[str, Callable[..., Eyes]] = {}
         eyes: dict[str, Eyes] = {}

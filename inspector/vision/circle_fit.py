@@ -45,6 +45,7 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
         seen: (rays,) which of them count; at least three.
     """
     weights = seen.astype(np.float64)
+    middle = int(seen.sum()) // 2
     solution: NDArray[np.floating] = np.zeros(3)
     spread = 0.0
     for _ in range(_ROUNDS):
@@ -52,7 +53,7 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
         before = solution
         solution = np.linalg.solve(_DESIGN.T @ weighted + _RIDGE, weighted.T @ offsets)
         residual = offsets - _DESIGN @ solution
-        spread = 1.4826 * float(np.median(np.abs(residual[seen])))
+        spread = 1.4826 * float(np.partition(np.abs(residual[seen]), middle)[middle])
         reach = 4.0 * max(spread, _LEAST_SPREAD)
         weights = seen * np.maximum(1.0 - (residual / reach) ** 2, 0.0) ** 2
         if np.abs(solution - before).max() < _SETTLED:
