@@ -65,8 +65,6 @@ def joined(
     teacher: Path,
     compared: Path,
     kind: type[np.floating[Any]] = np.float16,
-    *,
-    twins: bool = False,
 ) -> bytes | None:
     """A teacher and its student or bank as one graph: pictures to distance maps (Eq. 1).
 
@@ -74,8 +72,6 @@ def joined(
         teacher: ``.onnx`` file.
         compared: of a student, or of a bank; the latter stays float32.
         kind: as in :func:`fused`.
-        twins: a student of its teacher's shape is computed in the same products as that: more work for the
-            memory, but large enough products for the GPU where there is but one picture.
 
     Returns:
         The graph, None where one of the two has not the form for it: they are run one after the other then.
@@ -94,9 +90,7 @@ def joined(
     channels, rows, columns = _map_shape(given)
     patches = writer.patches(given)
     theirs = _constants(second)
-    if twins and _twins(given, theirs):
-        writer.compare(*writer.twins(given, theirs, patches), rows, columns)
-    elif bank:
+    if bank:
         _fit(compared, _shape(second.graph.input[0])[1:], (channels, rows, columns))
         tokens = writer.transformer("teacher.", given, patches)
         x = writer.node("Transpose", tokens, perm=[0, 2, 1])
@@ -174,42 +168,6 @@ class _Fused(GraphWriter):
             x = self._wide(self._without_prefix(given, x))
         return self._last(name, given, x)
 
-    def twins(self, given: Arrays, theirs: Arrays, patches: str) -> tuple[str, str]:
-        """As :meth:`transformer`, of a teacher and a student of one shape, in the same products."""
-        from onnx import helper
-
-        heads = int(given["qkv_shape"][3])
-        depth = sum(key.endswith(".attn.qkv.matrix") for key in given)
-        _, tokens, width = given["pos_embed"].shape
-        networks = self.integers("networks", [2, -1, width])
-        pictures = self.integers("pictures", [-1, tokens, width])
-        pair = {"teacher.": given, "student.": theirs}
-        ends = [self._embedded(name, one, patches) for name, one in pair.items()]
-        x = self.node("Reshape", self.node("Concat", *ends, axis=0), networks)
-        unit = self._unit(width)
-        normed = self._norm(x, unit[0])
-        for index in range(depth):
-            block = f"blocks.{index}"
-            parts = []
-            for part in range(3):
-                # A bias of the keys adds the same to all scores of a query: softmax takes it out.
-                part_of = slice(part * width, (part + 1) * width)
-                layer = (f"{block}.attn.qkv", f"{block}.norm1", part_of)
-                linear = self._twin_linear(pair, normed, *layer, biased=part != 1)
-                parts.append(self.node("Reshape", linear, pictures))
-            mixed = self.node("MultiHeadAttention", *parts, domain=_CONTRIB, num_heads=heads)
-            mixed = self.node("Reshape", mixed, networks)
-            mixed = self._twin_linear(pair, mixed, f"{block}.attn.proj")
-            normed, x = self._added(mixed, x, *unit)
-            inner = self._twin_linear(pair, normed, f"{block}.mlp.fc1", f"{block}.norm2")
-            inner = self.node("Gelu", inner, domain=_CONTRIB)
-            normed, x = self._added(self._twin_linear(pair, inner, f"{block}.mlp.fc2"), x, *unit)
-        x = self._without_prefix(given, self.node("Reshape", x, pictures))
-        x = self._last("", given, self._wide(x))
-        halves = [f"{name}tokens" for name in pair]
-        self.nodes.append(helper.make_node("Split", [x], halves, axis=0, num_outputs=2))
-        return halves[0], halves[1]
-
     def compare(self, teacher: str, student: str, rows: int, columns: int) -> None:
         """Eq. 1 of features N×(h·w)×C, as the graph's output."""
         difference = self.node("Sub", student, teacher)
@@ -218,26 +176,6 @@ class _Fused(GraphWriter):
         distance = self.node("Mul", mean, self.constant("minus_half", np.array(-0.5)))
         shape = self.integers("map_shape", [0, rows, columns])
         self.node("Reshape", distance, shape, output="distances")
-
-    def _twin_linear(
-        self,
-        pair: dict[str, Arrays],
-        x: str,
-        layer: str,
-        norm: str = "",
-        outputs: slice = slice(None),
-        *,
-        biased: bool = True,
-    ) -> str:
-        """A layer of both networks, or some of its outputs: 2×(N·T)×C."""
-        both = [_folded(given, layer, norm) for given in pair.values()]
-        name = f"{layer}.{outputs.start or 0}"
-        matrix = np.stack([matrix[:, outputs] for matrix, _ in both])
-        product = self.node("MatMul", x, self._narrow(f"{name}.matrix", matrix))
-        if not biased:
-            return product
-        bias = np.stack([bias[None, outputs] for _, bias in both])
-        return self.node("Add", product, self._narrow(f"{name}.bias", bias))
 
     def _embedded(self, name: str, given: Arrays, patches: str) -> str:
         """Patches to N×T×C: what goes into the first block."""
@@ -341,16 +279,6 @@ def _folded(
         bias = bias + given[f"{norm}.bias"].astype(np.float64) @ matrix
         matrix = given[f"{norm}.weight"].astype(np.float64)[:, None] * matrix
     return matrix, bias
-
-
-def _twins(given: Arrays, theirs: Arrays) -> bool:
-    """Whether both networks are of one shape, without a layer behind the last block."""
-    bare = not any(name.startswith(("head.", "adapter.", "norm.")) for name in given)
-    return bare and _shapes(given) == _shapes(theirs)
-
-
-def _shapes(given: Arrays) -> dict[str, tuple[int, ...]]:
-    return {name: value.shape for name, value in given.items()}
 
 
 def _prefix(given: Arrays) -> int:

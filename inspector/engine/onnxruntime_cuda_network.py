@@ -42,7 +42,6 @@ class OnnxRuntimeCudaNetwork:
         path: ``.onnx`` file.
         half: written anew in float16 where that is known to be good; see :mod:`inspector.engine.fused`.
         compared: of a student or bank that is joined to it; results are then distance maps.
-        twins: see :func:`inspector.engine.fused.joined`.
         most: pictures that are given to the GPU at once.
 
     Raises:
@@ -56,11 +55,10 @@ class OnnxRuntimeCudaNetwork:
         *,
         half: bool,
         compared: Path | None = None,
-        twins: bool = False,
         most: int = MOST,
     ) -> None:
         self._path, self._most = path, most
-        graph = _graph(path, half=half, compared=compared, twins=twins)
+        graph = _graph(path, half=half, compared=compared)
         # The library keeps its recorded graphs by thread: all that runs does so in this one.
         self._hand = ThreadPoolExecutor(1, thread_name_prefix="cuda")
         self._session, self._recorded = self._hand.submit(_open, path, graph).result()
@@ -171,11 +169,11 @@ class _Bound:
         self.options.add_run_config_entry("gpu_graph_id", str(number))
 
 
-def _graph(path: Path, *, half: bool, compared: Path | None, twins: bool) -> bytes:
+def _graph(path: Path, *, half: bool, compared: Path | None) -> bytes:
     """What is given to the library."""
     try:
         if compared is not None:
-            whole = joined(path, compared, twins=twins)
+            whole = joined(path, compared)
             if whole is None:
                 raise EngineError(
                     f"{path.name} and {compared.name} cannot be one graph",

@@ -115,24 +115,6 @@ def test_teacher_and_student_in_one_graph_give_eq_1(tmp_path: Path) -> None:
     assert np.abs(_run(whole, "distances", _views()) - expected).max() < 1e-5
 
 
-@pytest.mark.parametrize("prefix", [0, 1, 2])
-def test_twins_in_the_same_products_give_eq_1(tmp_path: Path, prefix: int) -> None:
-    teacher = _graph(tmp_path / "teacher.onnx", 1, prefix=prefix)
-    student = _graph(tmp_path / "student.onnx", 2, prefix=prefix)
-    whole = joined(teacher, student, np.float32, twins=True)
-    assert whole is not None
-    assert whole != joined(teacher, student, np.float32)
-    features = [load_network(path).run(_views()) for path in (teacher, student)]
-    expected = -0.5 * np.square(features[1] - features[0]).mean(axis=1)
-    assert np.abs(_run(whole, "distances", _views()) - expected).max() < 1e-5
-
-
-def test_networks_of_two_shapes_are_no_twins(tmp_path: Path) -> None:
-    teacher = _graph(tmp_path / "teacher.onnx", 1, prefix=2)
-    student = _graph(tmp_path / "student.onnx", 2)
-    assert joined(teacher, student, twins=True) == joined(teacher, student)
-
-
 def test_teacher_and_bank_in_one_graph_give_the_same_distances(tmp_path: Path) -> None:
     teacher = _graph(tmp_path / "teacher.onnx", prefix=1)
     patches = np.random.default_rng(3).normal(0, 1, (4, 20, 16)).astype(np.float32)

@@ -414,9 +414,9 @@ def torch_ways(bench: Bench, batches: list[int]) -> None:
             recorded(bench, f"torch {way}", partial(compute, pair), sizes)
 
 
-def onnxruntime_ways(bench: Bench, batches: list[int], *, twins: bool) -> None:
+def our_engine(bench: Bench, batches: list[int]) -> None:
     """Our own engine: pictures in this machine's memory to maps there, and without the copies."""
-    way = f"onnxruntime-cuda float16{', twins' if twins else ''}"
+    way = "onnxruntime-cuda float16"
     with bench.attempt(way):
         from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
 
@@ -424,7 +424,6 @@ def onnxruntime_ways(bench: Bench, batches: list[int], *, twins: bool) -> None:
             bench.folder / "teacher.onnx",
             half=True,
             compared=bench.folder / "student.onnx",
-            twins=twins,
             most=max(batches),
         )
         print(f"  {way}: {'recorded' if network.recorded else 'not recorded'}", flush=True)
@@ -482,8 +481,7 @@ def main() -> None:
         print("| way | batch | ms | a second | TFLOP/s | of the limit | p50 / p99 / p99.9 ms |")
         print("|---|---|---|---|---|---|---|", flush=True)
         eager(bench, torch.float32, [b for b in given.batches if b in (1, 32)])
-        onnxruntime_ways(bench, given.batches, twins=False)
-        onnxruntime_ways(bench, [b for b in given.batches if b in (1, 8)], twins=True)
+        our_engine(bench, given.batches)
         eager(bench, torch.bfloat16, [b for b in given.batches if b in (1, 64)])
         torch_ways(bench, given.batches)
         bench.limit()
