@@ -60,7 +60,7 @@ BANK_SIZES = (1, 2, 3, 5)
 CLEAN, MARKED = 8, 6
 """Cups of a scene: clean ones, the bank's among them, and others with marks."""
 SCENES = 75
-"""Disguises of each type; more comparisons than that share one, with other cups in the bank."""
+"""Disguises of each type; comparisons that share one have other cups in their banks."""
 _ASKED = 3
 """Clean pictures compared with a bank, and marked ones."""
 _LARGEST_BANK = CLEAN - _ASKED
