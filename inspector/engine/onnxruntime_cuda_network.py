@@ -6,7 +6,6 @@ cannot be recorded, and the log says so.
 
 import contextlib
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,6 +30,9 @@ from inspector.engine.network import (
 )
 
 _TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
+_on_gpu = threading.Lock()
+"""Held while anything runs: kernels cannot be recorded for one network, at a changeover say, while another
+copies; both would fail."""
 _preloading = threading.Lock()
 _preloaded: list[bool] = []
 
@@ -84,19 +86,6 @@ class OnnxRuntimeCudaNetwork:
         check_batch(self._path, batch, self._type, self.input_shape)
         return finite(self._path, self._hand.submit(self._run, batch).result())
 
-    def replay_seconds(self, count: int, times: int) -> float:
-        """Mean time of a run on what is on the GPU already, without copies: for measurements."""
-
-        def replay() -> float:
-            bound = self._bind(count)
-            self._session.run_with_iobinding(bound.binding, bound.options)
-            began = time.perf_counter()
-            for _ in range(times):
-                self._session.run_with_iobinding(bound.binding, bound.options)
-            return (time.perf_counter() - began) / times
-
-        return self._hand.submit(replay).result()
-
     def _run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         try:
             parts = [
@@ -109,10 +98,11 @@ class OnnxRuntimeCudaNetwork:
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
     def _part(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        bound = self._bind(len(batch))
-        bound.taken.update_inplace(np.ascontiguousarray(batch))
-        self._session.run_with_iobinding(bound.binding, bound.options)
-        return np.array(bound.given.numpy())  # the next batch may be written there
+        with _on_gpu:
+            bound = self._bind(len(batch))
+            bound.taken.update_inplace(np.ascontiguousarray(batch))
+            self._session.run_with_iobinding(bound.binding, bound.options)
+            return np.array(bound.given.numpy())  # the next batch may be written there
 
     def _bind(self, count: int) -> "_Bound":
         """Memory on the GPU for batches of a size, and what replays them: addresses must stay."""

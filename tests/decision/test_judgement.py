@@ -135,6 +135,7 @@ def test_only_a_cup_with_nothing_hot_on_it_has_no_heat_folded_onto_its_image(
     judgement = judge(distance, calibration)
     hot = judgement.defective or bool((judgement.heat > calibration.pixel_threshold).any())
     assert (judgement.picture is not None) == hot
+    # Heat between two positions is between theirs, up to rounding.
     assert hot or not regions(enlarged(judgement.heat), calibration.pixel_threshold + 1e-5)
 
 

@@ -1,5 +1,6 @@
 """An adapter learns from clean cups alone what clean cups differ by, and changes nothing before it has."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -152,6 +153,16 @@ def test_a_trained_adapter_calls_new_drops_clean_and_new_marks_dirty(
     assert np.mean(after) < 0.85 * np.mean(before)
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Several add up in an order of their own each time."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_an_interrupted_adapter_goes_on_where_it_was(scenes: list[Scene], tmp_path: Path) -> None:
     plan = AdaptingPlan(steps=60, comparisons=1)
     whole = adapt(scenes, plan, tmp_path / "whole", TrainingProgress(60))
@@ -168,7 +179,7 @@ def test_an_interrupted_adapter_goes_on_where_it_was(scenes: list[Scene], tmp_pa
         adapt(scenes, plan, tmp_path / "half", Interrupted(60))
     resumed = adapt(scenes, plan, tmp_path / "half", TrainingProgress(60))
     for name, weight in whole.state_dict().items():
-        assert torch.allclose(resumed.state_dict()[name], weight, atol=1e-4), name
+        assert torch.allclose(resumed.state_dict()[name], weight, atol=1e-5), name
 
 
 def test_too_few_cups_of_a_type_are_refused(teacher: FeatureNetwork) -> None:

@@ -67,6 +67,23 @@ def test_threads_take_turns(tmp_path: Path, settings: list[dict[str, str]]) -> N
     assert np.abs(np.stack(found) - expected).max() < 1e-5
 
 
+def test_nothing_else_runs_while_a_network_is_recorded(
+    tmp_path: Path, settings: list[dict[str, str]]
+) -> None:
+    """As at a changeover: another recipe is loaded while parts are judged."""
+    path = small_graph(tmp_path / "small.onnx", 1)
+    network = OnnxRuntimeCudaNetwork(path, half=False)
+    with ThreadPoolExecutor(2) as pool:
+        with cuda._on_gpu:
+            judged = pool.submit(network.run, _views(1))
+            loaded = pool.submit(OnnxRuntimeCudaNetwork, path, half=False)
+            for waiting in (judged, loaded):
+                with pytest.raises(TimeoutError):
+                    waiting.result(0.3)
+        assert judged.result().shape == (1, 24, 4, 4)
+        assert loaded.result().recorded
+
+
 def test_joined_with_a_bank_it_gives_distances(
     tmp_path: Path, settings: list[dict[str, str]]
 ) -> None:

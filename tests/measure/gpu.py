@@ -26,6 +26,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from inspector.detector.networks import Architecture, FeatureNetwork, perturbed_copy, write_graph
 from inspector.engine.multiplications import multiplications
+from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
 from inspector.recipe.graph import NORM_EPSILON
 
 BASE = Architecture(
@@ -418,8 +419,6 @@ def our_engine(bench: Bench, batches: list[int]) -> None:
     """Our own engine: pictures in this machine's memory to maps there, and without the copies."""
     way = "onnxruntime-cuda float16"
     with bench.attempt(way):
-        from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
-
         network = OnnxRuntimeCudaNetwork(
             bench.folder / "teacher.onnx",
             half=True,
@@ -447,7 +446,18 @@ def our_engine(bench: Bench, batches: list[int]) -> None:
                     float(np.median(spent)),
                     whole if batch == 1 else None,
                 )
-                bench.add(f"{way}, on the GPU", batch, network.replay_seconds(batch, times))
+                replayed = network._hand.submit(_replay, network, batch, times).result()
+                bench.add(f"{way}, on the GPU", batch, replayed)
+
+
+def _replay(network: OnnxRuntimeCudaNetwork, batch: int, times: int) -> float:
+    """Mean time of a run on what is on the GPU already, without copies, s; asked by the network's thread."""
+    bound = network._bind(batch)
+    network._session.run_with_iobinding(bound.binding, bound.options)
+    began = time.perf_counter()
+    for _ in range(times):
+        network._session.run_with_iobinding(bound.binding, bound.options)
+    return (time.perf_counter() - began) / times
 
 
 def _stream() -> torch.cuda.Stream:
