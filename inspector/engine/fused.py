@@ -74,7 +74,7 @@ def joined(
         kind: as in :func:`fused`.
 
     Returns:
-        The graph, None where one of the two has not the form for it: they are run one after the other then.
+        The graph; None where one of the two is not of the form for it.
 
     Raises:
         EngineError: they do not fit each other.
