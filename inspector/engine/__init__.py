@@ -1,7 +1,7 @@
 """Exported graph and images to feature distances, whatever runs them."""
 
 from inspector.engine.choice import Choice, How, choose_detector
-from inspector.engine.detector import Detector, open_detector, verify_golden
+from inspector.engine.detector import Detector, open_detector, verify_again, verify_golden
 from inspector.engine.network import Backend, Network, load_network
 from inspector.engine.pool import NetworkPool
 
@@ -15,5 +15,6 @@ __all__ = [
     "choose_detector",
     "load_network",
     "open_detector",
+    "verify_again",
     "verify_golden",
 ]

@@ -157,26 +157,49 @@ def verify_golden(recipe: Recipe, detector: Detector) -> float:
     Raises:
         EngineError: a map, a score or a verdict lies outside the recipe's band.
     """
-    band = recipe.manifest.golden.band
     if recipe.golden_distances.shape[1:] != detector.map_shape:
         raise EngineError(
             f"the networks give maps of {detector.map_shape}, the golden ones of {recipe.label} are "
             f"{recipe.golden_distances.shape[1:]}",
             "teach the type again",
         )
-    largest = 0.0
-    ours = detector.distances(recipe.golden_images)
-    for number, (mine, expected) in enumerate(zip(ours, recipe.golden_distances, strict=True), 1):
-        found, wanted = judge(mine, recipe.calibration), judge(expected, recipe.calibration)
-        map_error = float(np.abs(found.heat - wanted.heat).max())
-        score_error = abs(found.score - wanted.score)
-        largest = max(largest, map_error)
-        within = map_error <= band.map and score_error <= band.score
-        if not within or found.defective != wanted.defective:
-            raise EngineError(
-                f"the networks disagree with golden image {number} of {recipe.label}: maps by "
-                f"{map_error:.4f} (band {band.map:g}), scores by {score_error:.4f} "
-                f"(band {band.score:g})",
-                "restore models and recipe from where they were made; check CPU and backend",
-            )
-    return largest
+    maps = detector.distances(recipe.golden_images)
+    return max(_difference(recipe, number, mine) for number, mine in enumerate(maps))
+
+
+def verify_again(recipe: Recipe, detector: Detector, number: int) -> float:
+    """The same with one golden image alone, while the line runs.
+
+    Args:
+        recipe: whose detector it is.
+        detector: verified once.
+        number: of the image; counted on beyond the last, the first comes again.
+
+    Raises:
+        EngineError: as :func:`verify_golden`.
+    """
+    number %= len(recipe.golden_images)
+    (mine,) = detector.distances(recipe.golden_images[number : number + 1])
+    return _difference(recipe, number, mine)
+
+
+def _difference(recipe: Recipe, number: int, distances: NDArray[np.float32]) -> float:
+    """How far a golden image's map is from the one expected, in normalised heat.
+
+    Raises:
+        EngineError: map, score or verdict lie outside the recipe's band.
+    """
+    band = recipe.manifest.golden.band
+    found = judge(distances, recipe.calibration)
+    wanted = judge(recipe.golden_distances[number], recipe.calibration)
+    map_error = float(np.abs(found.heat - wanted.heat).max())
+    score_error = abs(found.score - wanted.score)
+    within = map_error <= band.map and score_error <= band.score
+    if not within or found.defective != wanted.defective:
+        raise EngineError(
+            f"the networks disagree with golden image {number + 1} of {recipe.label}: maps by "
+            f"{map_error:.4f} (band {band.map:g}), scores by {score_error:.4f} "
+            f"(band {band.score:g})",
+            "restore models and recipe from where they were made; check CPU and backend",
+        )
+    return map_error

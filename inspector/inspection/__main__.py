@@ -217,7 +217,7 @@ def _eyes(
             str(error) if isinstance(error, InspectorError) else f"{type(error).__name__}: {error}"
         )
         return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: (), fault=fault)
-    return Eyes(acquisition, judge.examine, judge.cups, judge.label)
+    return Eyes(acquisition, judge.examine, judge.cups, judge.label, prove=judge.prove)
 
 
 def _resume(

@@ -21,6 +21,7 @@ class Eyes:
         locate: frame to the cups in it.
         label: of the recipe that judges.
         fault: why no recipe does and everything is rejected, "what; remedy"; empty where one does.
+        prove: looks whether the recipe's networks are still right; called when no frame waits.
     """
 
     acquisition: Acquisition
@@ -28,3 +29,4 @@ class Eyes:
     locate: Locate
     label: str = "none"
     fault: str = ""
+    prove: Callable[[], None] = lambda: None

@@ -16,7 +16,7 @@ from inspector.core.errors import EngineError, InspectorError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason, Verdict, rejected
 from inspector.decision import judge, verdict
-from inspector.engine import Backend, Choice, Network, NetworkPool, choose_detector
+from inspector.engine import Backend, Choice, Network, NetworkPool, choose_detector, verify_again
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import (
     CupOutline,
@@ -29,6 +29,9 @@ from inspector.vision import (
     prepare,
 )
 from inspector.vision.pixels import Raw
+
+_PROVE_EVERY_NS = 60 * 10**9
+"""As long as a fault of the engine may go unseen; a proof keeps a worker as long as one cup."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -61,7 +64,8 @@ class Judge:
     """A lane's recipe, loaded and proven, ready to judge frames, several at once.
 
     An engine that fails while it runs rejects the part at hand. With ``auto`` another that agrees with the
-    recipe then takes over, each at most once; an engine that was named is never replaced.
+    recipe then takes over, each at most once; an engine that was named is never replaced. One that no longer
+    agrees with the golden images has failed as well: see :meth:`prove`.
 
     Raises:
         RecipeError: a file of the recipe is missing or changed.
@@ -82,7 +86,9 @@ class Judge:
         self._pool, self._wanted, self._on_engine = pool, engine, on_engine
         self._failed: dict[Backend, EngineError] = {}
         self._replaceable = engine == "auto"
-        self._replacing = threading.Lock()
+        self._replacing, self._proving = threading.Lock(), threading.Lock()
+        self._disproved: EngineError | None = None
+        self._proofs, self._prove_at_ns = 0, time.monotonic_ns() + _PROVE_EVERY_NS
         self._networks = self._chosen(hurried=hurried)
         orientation = self._recipe.orientation
         self._reference = OrientationReference.load(orientation) if orientation else None
@@ -129,6 +135,27 @@ class Judge:
                 return f"no engine is left: {nothing}"
             return f"{self.engine.backend} takes over"
 
+    def prove(self) -> None:
+        """Compare the engine with a golden image again, once a minute; to be called when no part waits.
+
+        An engine that has gone wrong without an error would pass whatever comes. If it disagrees, another
+        takes over as after a failure; where none may, everything is rejected until the line is restarted.
+        """
+        if time.monotonic_ns() < self._prove_at_ns or not self._proving.acquire(blocking=False):
+            return
+        try:
+            networks = self._networks
+            verify_again(self._recipe, networks.choice.detector, self._proofs)
+        except EngineError as error:
+            told = self._replace(networks, error)
+            if self._networks is networks:
+                self._disproved = error
+            structlog.get_logger().error("engine_disproved", why=str(error), then=told)
+        finally:
+            self._proofs += 1
+            self._prove_at_ns = time.monotonic_ns() + _PROVE_EVERY_NS
+            self._proving.release()
+
     @property
     def label(self) -> str:
         """Name, version and hash of the recipe."""
@@ -157,6 +184,8 @@ class Judge:
         stages: dict[str, int] = {}
         networks = self._networks
         try:
+            if self._disproved is not None:
+                raise self._disproved
             return self._examine(networks, part, raw, pixel_format, outline, stages)
         except PixelError as error:
             return Examination(rejected(part, Reason.NO_CUP), None, None, stages, str(error))

@@ -114,6 +114,8 @@ class Workbench:
                 waited_ns = began_ns - job.queued_ns
                 examination = self._examined(job, began_ns)
                 self._post(Examined(job.part, frame_key(job.frame), examination, waited_ns))
+            if self._jobs.empty():
+                job.eyes.prove()
 
     def _examined(self, job: _Examine, now_ns: int) -> Examination:
         if now_ns >= job.deadline_ns:

@@ -131,3 +131,61 @@ def test_in_free_run_too_another_engine_takes_over(frame: NDArray[np.uint8]) -> 
         judge.cups(frame, "BayerRG8")
     assert judge.engine.backend is not before
     assert len(judge.cups(frame, "BayerRG8")) == 1
+
+
+def go_wrong(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The detector that runs now finds everything clean from here on, without an error."""
+
+    def blind(self: Detector, images: object) -> NDArray[np.float32]:
+        distances = whole(self, images)  # type: ignore[arg-type]
+        return np.zeros_like(distances) if self is wrong else distances
+
+    wrong, whole = judge.engine.detector, Detector.distances
+    monkeypatch.setattr(Detector, "distances", blind)
+
+
+def test_an_engine_that_goes_wrong_without_an_error_is_found_and_replaced(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.inspection.judge._PROVE_EVERY_NS", 0)
+    judge = a_judge("auto", [])
+    before = judge.engine.backend
+    judge.prove()
+    assert judge.engine.backend is before
+    go_wrong(judge, monkeypatch)
+    judge.prove()
+    assert judge.engine.backend is not before
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+
+
+def test_where_no_other_may_take_over_a_disproved_engine_rejects_everything(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.inspection.judge._PROVE_EVERY_NS", 0)
+    judge = a_judge("onnxruntime", [])
+    go_wrong(judge, monkeypatch)
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+    judge.prove()
+    rejected = look(judge, frame)
+    assert rejected.verdict.reason is Reason.ENGINE_ERROR
+    assert "disagree with golden image 1" in rejected.fault
+
+
+def test_engines_are_proven_again_once_a_minute_and_not_more_often(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    judge = a_judge("onnxruntime", [])
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "inspector.inspection.judge.verify_again",
+        lambda _recipe, _detector, number: asked.append(number),
+    )
+    judge.prove()
+    assert asked == []
+    judge._prove_at_ns = 0
+    for _ in range(3):
+        judge.prove()
+    assert asked == [0]
+    judge._prove_at_ns = 0
+    judge.prove()
+    assert asked == [0, 1]

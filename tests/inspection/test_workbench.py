@@ -4,7 +4,7 @@ import queue
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -32,12 +32,18 @@ def clean(part: PartId, *_frame: object) -> Examination:
 class Bench:
     """A workbench with one lane, its ring, and what it posts."""
 
-    def __init__(self, examine: Examine, limit: int = 4, workers: int = 1) -> None:
+    def __init__(
+        self,
+        examine: Examine,
+        limit: int = 4,
+        workers: int = 1,
+        prove: Callable[[], None] = lambda: None,
+    ) -> None:
         self.ring = Ring.create(3, 4096)
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.posted: queue.Queue[Event] = queue.Queue()
         acquisition = Acquisition(self.ring.fd, self.ends[0], "lane-1")
-        eyes = Eyes(acquisition, examine, lambda _raw, _format: ())
+        eyes = Eyes(acquisition, examine, lambda _raw, _format: (), prove=prove)
         self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit, workers)
 
     def frame(self, *, complete: bool = True) -> FrameInfo:
@@ -88,6 +94,28 @@ def test_a_full_queue_refuses_and_says_so() -> None:
     assert taken[0]
     assert not taken[-1]
     bench.workbench.stop()
+
+
+def test_networks_are_looked_after_only_when_no_frame_waits() -> None:
+    happened: list[str] = []
+    may_go_on, proven = threading.Event(), threading.Event()
+
+    def slowly(part: PartId, *frame: object) -> Examination:
+        may_go_on.wait(5)
+        happened.append("judged")
+        return clean(part, *frame)
+
+    def prove() -> None:
+        happened.append("proven")
+        proven.set()
+
+    bench = Bench(slowly, prove=prove)
+    for _ in range(3):
+        assert bench.workbench.examine(PART, bench.frame(), None, LATER_NS**2)
+    may_go_on.set()
+    assert proven.wait(5)
+    bench.workbench.stop()
+    assert happened == ["judged"] * 3 + ["proven"]
 
 
 def test_two_workers_look_at_two_frames_at_once_and_each_answer_is_about_its_own_part() -> None:
