@@ -30,9 +30,10 @@ from inspector.recipe.manifest import (
 from inspector.recipe.recipe import MANIFEST, array_bytes, picture_bytes
 from inspector.recipe.weights import file_sha256
 
-BAND = BandEntry(map=0.05, score=0.05)
-"""A hundredth of what a clean cup is from the threshold: float32 engines stay within a tenth of it, products
-in float16 within half; wrong networks do not."""
+BAND, BAND_SHARE = 0.05, 0.02
+"""What an engine may be off, and as a part of the threshold where that is more: float32 engines stay within a
+tenth of it, products in float16 within half; wrong networks do not. Heat is told in units of what clean cups
+differ by (Eq. 3): the more alike they are, the more of these is the same rounding, and the threshold."""
 SCALE = "position-scale.npy"
 GOLDEN = "golden/distances.npy"
 
@@ -67,7 +68,7 @@ class Fitted:
         golden: views that every engine must reproduce, n×R×K×3 uint8 RGB.
         golden_distances: what float32 torch makes of them, n×h×w.
         teacher_graph: the teacher's in int8; None: in float32, as its source has it.
-        band: how far an engine may be from the golden maps.
+        band: how far an engine may be from the golden maps; None: as float32 and float16 need.
     """
 
     compared: MemoryBank | FeatureNetwork
@@ -78,7 +79,7 @@ class Fitted:
     golden: NDArray[np.uint8]
     golden_distances: NDArray[np.float32]
     teacher_graph: bytes | None = None
-    band: BandEntry = BAND
+    band: BandEntry | None = None
 
 
 def write_bundle(
@@ -169,12 +170,20 @@ def write_bundle(
             how=fitted.how,
         ),
         golden=GoldenEntry(
-            images=pictures, distances=_entry(GOLDEN, files[GOLDEN]), band=fitted.band
+            images=pictures,
+            distances=_entry(GOLDEN, files[GOLDEN]),
+            band=fitted.band or wide_band(calibration),
         ),
         sha256="0" * 64,
     )
     write_recipe(folder, manifest, files)
     return load_recipe(folder, models)
+
+
+def wide_band(calibration: Calibration) -> BandEntry:
+    """How far a float32 or float16 engine may be from the golden maps, in normalised heat."""
+    most = max(BAND, BAND_SHARE * calibration.image_threshold)
+    return BandEntry(map=most, score=most)
 
 
 def _write_compared(

@@ -21,14 +21,11 @@ from inspector.detector.distilling import distil_command
 from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_whole
 from inspector.detector.lesson import (
     BACKGROUND,
-    COARSE_PATCHES,
     CUPS_TEACHER,
-    POLAR_COLUMNS,
-    POLAR_CONTRAST,
     POLAR_DEPTH,
-    POLAR_ROWS,
     Lesson,
     counted,
+    polar_view,
 )
 from inspector.detector.overlays import telling_cases, write_sheet
 from inspector.detector.preparation import Prepared, prepare_frames, views_of
@@ -40,7 +37,6 @@ from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
 from inspector.recipe import Teacher, load_recipe
 from inspector.recipe.manifest import FileEntry, ViewEntry
-from inspector.recipe.sources import source
 from inspector.recipe.weights import file_sha256
 from inspector.vision import FEWEST, OrientationReference, Segment
 
@@ -94,7 +90,9 @@ def teach_command(
     depth: Annotated[int, typer.Option(min=0, help="its blocks; 0: as measured best")] = 0,
     view: Annotated[
         ViewName,
-        typer.Option(help="what of a cup is compared; coarse: polar, in half the work, finds less"),
+        typer.Option(
+            help="what of a cup is compared; coarse: polar, in little more than half the work"
+        ),
     ] = "polar",
     background: _Background = True,
     orientation: _Orientation = True,
@@ -240,11 +238,7 @@ def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
         side = Teacher(teacher).rows
         return ViewEntry(kind="whole", rows=side, columns=side)
     if view != "upright":
-        rows, columns = POLAR_ROWS, POLAR_COLUMNS
-        if view == "coarse":
-            patch = source(teacher).patch
-            rows, columns = (patch * count for count in COARSE_PATCHES)
-        return ViewEntry(kind="polar", rows=rows, columns=columns, contrast=POLAR_CONTRAST)
+        return polar_view(teacher, coarse=view == "coarse")
     return ViewEntry(kind="upright", rows=CUP_IMAGE, columns=CUP_IMAGE)
 
 

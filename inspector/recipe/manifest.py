@@ -114,7 +114,7 @@ class ViewEntry(Entry):
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[5] = 5
+    format: Literal[6] = 6
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
     precision: Literal["float32", "int8"] = Field(

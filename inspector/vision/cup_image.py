@@ -1,7 +1,8 @@
 """Frame → cup image: find the cup, tell its angle, and cut it out upright in one warp."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,9 +13,21 @@ from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
-from inspector.vision.pixels import Raw, crop_box, demosaic
-from inspector.vision.rim import recentred
-from inspector.vision.views import RIM_PX, SIZE, UPRIGHT, polar, upright, warped
+from inspector.vision.pixels import Raw, averaged, crop_box, demosaic, halvings
+from inspector.vision.rim import off_centre
+from inspector.vision.views import (
+    RIM_PX,
+    SIZE,
+    UPRIGHT,
+    fewer,
+    pixels_a_radius,
+    polar,
+    upright,
+    warped,
+)
+
+_MIDDLE = (SIZE - 1) / 2.0
+"""Of the cup image, both ways: there the rim's centre is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,13 +136,13 @@ def prepare(
                 Reason.NO_CUP, detail, cups[0] if cups else None, None, stages.elapsed_ns
             )
         outline = min(whole, key=lambda cup: np.hypot(cup.x - width / 2, cup.y - height / 2))
-    rgb, left, top = _surroundings(raw, pixel_format, outline)
+    around = _surroundings(raw, pixel_format, outline, pixels_a_radius(view))
     stages.ended("demosaic")
-    outline = recentred(outline, rgb, left, top)
+    outline = _recentred(outline, around)
     stages.ended("rim")
     orientation = None
     if reference is not None:
-        centred = warped(rgb, _inside(_to_frame(outline, 0.0), left, top), (SIZE, SIZE))
+        centred = warped(around.rgb, around.inside(_to_frame(outline, 0.0)), (SIZE, SIZE))
         orientation = reference.match(unwrapped(centred, RIM_PX))
         stages.ended("orientation")
         if not orientation.certain:
@@ -139,7 +152,7 @@ def prepare(
             )
             return Refusal(Reason.NO_ORIENTATION, detail, outline, orientation, stages.elapsed_ns)
     to_frame = _to_frame(outline, orientation.angle_deg if orientation else 0.0)
-    to_rgb = _inside(to_frame, left, top)
+    rgb, to_rgb = around.rgb, around.inside(to_frame)
     if view.kind == "polar":
         seen, lean = polar(rgb, to_rgb, (view.rows, view.columns), view.contrast)
         stages.ended("unroll")
@@ -156,10 +169,10 @@ def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np
     Returns:
         384×384×3 uint8 RGB; what orientation is learned from.
     """
-    rgb, left, top = _surroundings(raw, pixel_format, outline)
+    around = _surroundings(raw, pixel_format, outline, RIM_PX)
     if outline.whole:
-        outline = recentred(outline, rgb, left, top)
-    return warped(rgb, _inside(_to_frame(outline, 0.0), left, top), (SIZE, SIZE))
+        outline = _recentred(outline, around)
+    return warped(around.rgb, around.inside(_to_frame(outline, 0.0)), (SIZE, SIZE))
 
 
 def cut_out(picture: NDArray[np.uint8], cup: CupImage) -> NDArray[np.uint8]:
@@ -185,20 +198,41 @@ def _to_frame(outline: CupOutline, angle_deg: float) -> NDArray[np.float64]:
     scale = outline.radius / RIM_PX
     cosine = scale * np.cos(np.radians(angle_deg))
     sine = scale * np.sin(np.radians(angle_deg))
-    middle = (SIZE - 1) / 2.0
     # Rows count downwards, so a counter-clockwise turn has its sine's signs exchanged.
     return np.array(
         [
-            [cosine, sine, outline.x - (cosine + sine) * middle],
-            [-sine, cosine, outline.y - (cosine - sine) * middle],
+            [cosine, sine, outline.x - (cosine + sine) * _MIDDLE],
+            [-sine, cosine, outline.y - (cosine - sine) * _MIDDLE],
         ]
     )
 
 
+class _Surroundings(NamedTuple):
+    """The cup's part of the frame, in no more pixels than what is made of it needs.
+
+    Attributes:
+        rgb: H×W×3 uint8 RGB.
+        left: of its first column, in the frame.
+        top: of its first row.
+        times: a pixel of it is so many by so many of the frame.
+    """
+
+    rgb: NDArray[np.uint8]
+    left: int
+    top: int
+    times: int
+
+    def inside(self, to_frame: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What leads to the frame's pixels, leading to these."""
+        moved = to_frame.copy()
+        moved[:, 2] -= (self.left, self.top)
+        return fewer(moved, self.times)
+
+
 def _surroundings(
-    raw: Raw, pixel_format: str, outline: CupOutline
-) -> tuple[NDArray[np.uint8], int, int]:
-    """The cup's part of the frame in colour, and its left and top in the frame."""
+    raw: Raw, pixel_format: str, outline: CupOutline, pixels_a_radius: float
+) -> _Surroundings:
+    """The cup's part of the frame in colour, halved while its radius keeps the pixels asked for."""
     reach = outline.radius * (SIZE / 2 / RIM_PX) + 4.0
     left, top, right, bottom = crop_box(
         (
@@ -209,14 +243,16 @@ def _surroundings(
         ),
         raw.shape,
     )
-    return demosaic(raw[top:bottom, left:right], pixel_format), left, top
+    times = halvings(outline.radius / pixels_a_radius)
+    rgb = averaged(demosaic(raw[top:bottom, left:right], pixel_format), times)
+    return _Surroundings(rgb, left, top, times)
 
 
-def _inside(to_frame: NDArray[np.float64], left: int, top: int) -> NDArray[np.float64]:
-    """Cup image → the part of the frame that begins at ``left``, ``top``."""
-    moved = to_frame.copy()
-    moved[:, 2] -= (left, top)
-    return moved
+def _recentred(outline: CupOutline, around: _Surroundings) -> CupOutline:
+    """The outline with its centre moved to where the rim's rings are round."""
+    x, y = around.inside(_to_frame(outline, 0.0)) @ (_MIDDLE, _MIDDLE, 1.0)
+    right, down = off_centre(around.rgb, float(x), float(y), outline.radius / around.times)
+    return replace(outline, x=outline.x + right * around.times, y=outline.y + down * around.times)
 
 
 class _Stages:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-_BLURS = (4.0, 4.0, 2.0, 2.0, 1.0, 1.0)
+_BLURS = (4.0, 4.0, 2.0, 1.0, 1.0)
 """Standard deviations, in rows, that the rounds look through: the coarse ones find far shifts."""
 _LIGHT = 3
 """So many times a blur is light, not a ring, and taken out."""

@@ -94,6 +94,27 @@ def reduced(raw: Raw, pixel_format: str, size: tuple[int, int]) -> NDArray[np.ui
     return _eight_bits(cells, layout)
 
 
+def halvings(ratio: float) -> int:
+    """By which power of two a picture can be ``averaged`` that is ``ratio`` times as long as needed."""
+    return 1 << max(0, int(np.log2(max(ratio, 1.0))))
+
+
+def averaged(picture: NDArray[np.uint8], times: int) -> NDArray[np.uint8]:
+    """A picture in so many times fewer rows and columns, which OpenCV finds quickly for a power of two.
+
+    Args:
+        picture: H×W or H×W×C uint8; rows and columns left over at the end are cut off.
+        times: a power of two.
+    """
+    for _ in range(times.bit_length() - 1):
+        rows, columns = (edge // 2 for edge in picture.shape[:2])
+        small = cv2.resize(
+            picture[: 2 * rows, : 2 * columns], (columns, rows), interpolation=cv2.INTER_AREA
+        )
+        picture = np.asarray(small, np.uint8)
+    return picture
+
+
 def crop_box(box: tuple[int, int, int, int], shape: tuple[int, ...]) -> tuple[int, int, int, int]:
     """The box (left, top, right, bottom) clipped to the picture and widened to whole mosaic cells."""
     left, top, right, bottom = box

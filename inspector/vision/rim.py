@@ -7,14 +7,11 @@ radius stays as it was: a mean over all rays is exact enough, and which of the r
 the network's to say.
 """
 
-from dataclasses import replace
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from inspector.vision.circle_fit import COSINE, RAYS, SINE, circle_shift
-from inspector.vision.outline import CupOutline
 
 _STEP = 1.0 / 600.0
 """Distance of samples along a ray, in radii: about a frame pixel."""
@@ -23,33 +20,34 @@ _REACH = 20
 _SEARCH = 8
 """Samples that a ray may be shifted, in each direction."""
 _ROUNDS = 4
-_SETTLED_PX = 0.02
-"""A shift below which no further round is made, in frame pixels."""
+_SETTLED = 3e-5
+"""A shift below which no further round is made, in radii: a fiftieth of a frame pixel."""
+_EVERYWHERE = np.ones(RAYS, bool)
 _OFFSETS = np.arange(-_REACH - _SEARCH, _REACH + _SEARCH + 1)
 
 
-def recentred(outline: CupOutline, rgb: NDArray[np.uint8], left: int, top: int) -> CupOutline:
-    """The outline with its centre moved to where the rim's rings are round.
+def off_centre(rgb: NDArray[np.uint8], x: float, y: float, radius: float) -> tuple[float, float]:
+    """How far the rim's rings lie right of and below a circle, in pixels of the picture.
 
     Args:
-        outline: of a whole cup, its centre right to about 1 % of the radius.
-        rgb: the cup's part of the frame, H×W×3 uint8, with at least 5 % of the radius around it.
-        left: of ``rgb`` in the frame.
-        top: of ``rgb`` in the frame.
+        rgb: a whole cup, H×W×3 uint8, with at least 5 % of the radius around it.
+        x: of the circle's centre, right to about 1 % of the radius.
+        y: likewise.
+        radius: the rim's.
     """
-    x, y = outline.x - left, outline.y - top
-    step = outline.radius * _STEP
-    reach = outline.radius + step * _OFFSETS
-    everywhere = np.ones(RAYS, bool)
+    grey = cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY)
+    step = radius * _STEP
+    reach = radius + step * _OFFSETS
+    right, down = 0.0, 0.0
     for _ in range(_ROUNDS):
-        column = (x + np.multiply.outer(COSINE, reach)).astype(np.float32)
-        row = (y + np.multiply.outer(SINE, reach)).astype(np.float32)
-        profile = cv2.remap(rgb, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        shift = circle_shift(_shifts(profile.sum(axis=2, dtype=np.float32)) * step, everywhere)
-        x, y = x + shift.x, y + shift.y
-        if np.hypot(shift.x, shift.y) < _SETTLED_PX:
+        column = (x + right + np.multiply.outer(COSINE, reach)).astype(np.float32)
+        row = (y + down + np.multiply.outer(SINE, reach)).astype(np.float32)
+        profile = cv2.remap(grey, column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        shift = circle_shift(_shifts(profile.astype(np.float32)) * step, _EVERYWHERE)
+        right, down = right + shift.x, down + shift.y
+        if np.hypot(shift.x, shift.y) < _SETTLED * radius:
             break
-    return replace(outline, x=x + left, y=y + top)
+    return right, down
 
 
 def _shifts(profile: NDArray[np.float32]) -> NDArray[np.float64]:

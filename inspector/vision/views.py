@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision.lean import UPRIGHT_CUP, Lean, lean_of
-from inspector.vision.polar import contrasted, folded, ring_radii, unrolled
+from inspector.vision.pixels import averaged, halvings
+from inspector.vision.polar import INNER, OUTER, contrasted, folded, ring_radii, unrolled
 
 SIZE = 384
 """Edge of the cup image in pixels."""
@@ -25,14 +26,22 @@ GREY = 128
 """What lies outside the rim is filled with this, in all three colours."""
 _RINGS = (112, 98)
 """Rows and columns that are enough to see how a cup leans: on 201 cups as good as four times as many."""
-_OVERSAMPLING = 2
-"""A warp goes to twice the size and is averaged down; straight to its size it would alias."""
+
+
+def pixels_a_radius(view: ViewEntry) -> float:
+    """How many pixels of a picture the rim's radius should have, so that a view of it loses nothing.
+
+    Cup images are made for whoever looks at them, whatever the networks compare: never fewer than theirs.
+    """
+    if view.kind == "polar":
+        return max(view.rows / (OUTER - INNER), RIM_PX)
+    return max(view.rows * RIM_PX / SIZE, RIM_PX)
 
 
 def warped(
     picture: NDArray[np.uint8], to_picture: NDArray[np.float64], shape: tuple[int, int]
 ) -> NDArray[np.uint8]:
-    """Crop, rotation and scale in one warp, then the average of 2×2.
+    """Crop, rotation and scale in one warp, of the picture halved while it has pixels enough.
 
     Args:
         picture: H×W or H×W×C uint8.
@@ -43,19 +52,28 @@ def warped(
         rows×columns, or rows×columns×C.
     """
     rows, columns = shape
-    across, down = SIZE / (columns * _OVERSAMPLING), SIZE / (rows * _OVERSAMPLING)
-    # Pixel centres: that of fine pixel (0, 0) lies half a fine pixel inside the cup image's corner.
+    across, down = SIZE / columns, SIZE / rows
+    # Pixel centres: that of pixel (0, 0) lies half a pixel inside the cup image's corner.
     to_cup_image = np.array(
         [[across, 0.0, 0.5 * across - 0.5], [0.0, down, 0.5 * down - 0.5], [0.0, 0.0, 1.0]]
     )
-    fine = cv2.warpAffine(
-        picture,
-        to_picture @ to_cup_image,
-        (columns * _OVERSAMPLING, rows * _OVERSAMPLING),
-        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-        borderMode=cv2.BORDER_REPLICATE,
+    matrix = to_picture @ to_cup_image
+    times = halvings(float(np.sqrt(abs(np.linalg.det(matrix[:, :2])))))
+    picture, matrix = averaged(picture, times), fewer(matrix, times)
+    how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return np.asarray(
+        cv2.warpAffine(
+            picture, matrix, (columns, rows), flags=how, borderMode=cv2.BORDER_REPLICATE
+        ),
+        np.uint8,
     )
-    return np.asarray(cv2.resize(fine, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def fewer(to_picture: NDArray[np.float64], times: int) -> NDArray[np.float64]:
+    """What led to a picture's pixels, leading to those of the same picture ``averaged``."""
+    moved = to_picture / times
+    moved[:, 2] += 0.5 / times - 0.5
+    return moved
 
 
 def upright(

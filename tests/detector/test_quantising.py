@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import Calibration
-from inspector.detector.bundle import BAND
+from inspector.detector.bundle import wide_band
 from inspector.detector.quantising import check_loss, narrow_band
 from inspector.detector.teaching import ENOUGH, teach
 from inspector.engine import (
@@ -54,7 +54,7 @@ def test_its_recipe_says_so_and_brings_the_teachers_graph(recipe: Recipe) -> Non
     assert recipe.manifest.precision == "int8"
     assert recipe.teacher_graph() == recipe.models / "type-09-int8-teacher.onnx"
     assert recipe.bank == recipe.models / "type-09-int8-bank.onnx"
-    assert recipe.manifest.golden.band.map > BAND.map
+    assert recipe.manifest.golden.band.map > wide_band(recipe.calibration).map
 
 
 def test_every_product_with_weights_is_of_int8_but_the_first(recipe: Recipe) -> None:

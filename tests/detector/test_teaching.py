@@ -8,8 +8,8 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError, RecipeError
-from inspector.decision import judge
-from inspector.detector.bundle import Clean
+from inspector.decision import Calibration, judge
+from inspector.detector.bundle import Clean, wide_band
 from inspector.detector.comparing import separation, stained_copies
 from inspector.detector.lesson import Lesson
 from inspector.detector.teaching import ENOUGH, teach
@@ -184,3 +184,11 @@ def test_pictures_that_are_all_alike_give_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="all alike"):
         teach(LESSON, alike, tmp_path / "type-09", tmp_path / "models")
     assert not (tmp_path / "type-09" / "recipe.json").exists()
+
+
+@pytest.mark.parametrize(("threshold", "band"), [(-0.3, 0.05), (1.0, 0.05), (5.0, 0.1)])
+def test_an_engine_may_be_off_by_a_small_part_of_what_decides(
+    threshold: float, band: float
+) -> None:
+    allowed = wide_band(Calibration(-0.2, -0.1, threshold, threshold))
+    assert allowed.map == allowed.score == pytest.approx(band)

