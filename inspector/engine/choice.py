@@ -51,7 +51,7 @@ class Choice(NamedTuple):
         """What was compared with the golden images, and how it came out, in words."""
         return (
             f"{self.backend} in {self.precision} is within {self.golden_error:.2g} of the golden maps "
-            f"({self.band:g} is allowed)"
+            f"({self.band:.2g} is allowed)"
         )
 
 

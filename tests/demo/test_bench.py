@@ -42,7 +42,7 @@ def test_a_recipe_is_measured_beside_the_machines_limit(tmp_path: Path, backend:
     said = json.loads(figures.read_text())
     assert said["backend"] in (("onnxruntime", "openvino") if backend == "auto" else (backend,))
     assert said["precision"] == "float32"
-    assert 3 < said["gmac"] < 4
+    assert 1.8 < said["gmac"] < 2.1
     rate = said["gmac"] / (said["network"]["p50_ms"] / 1e3)
     assert said["fraction_of_limit"] == pytest.approx(rate / said["limit_gmac_per_s"])
     # Two lanes: the second waits for the first.
