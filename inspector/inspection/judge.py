@@ -87,7 +87,7 @@ class Judge:
         self._failed: dict[Backend, EngineError] = {}
         self._replaceable = engine == "auto"
         self._replacing, self._proving = threading.Lock(), threading.Lock()
-        self._disproved: EngineError | None = None
+        self._disproved: tuple[_Networks, EngineError] | None = None
         self._proofs, self._prove_at_ns = 0, time.monotonic_ns() + _PROVE_EVERY_NS
         self._networks = self._chosen(hurried=hurried)
         orientation = self._recipe.orientation
@@ -147,9 +147,9 @@ class Judge:
             networks = self._networks
             verify_again(self._recipe, networks.choice.detector, self._proofs)
         except EngineError as error:
+            # Before another is opened, which takes seconds: nobody may pass on this one meanwhile.
+            self._disproved = networks, error
             told = self._replace(networks, error)
-            if self._networks is networks:
-                self._disproved = error
             structlog.get_logger().error("engine_disproved", why=str(error), then=told)
         finally:
             self._proofs += 1
@@ -184,9 +184,10 @@ class Judge:
         stages: dict[str, int] = {}
         networks = self._networks
         try:
-            if self._disproved is not None:
-                raise self._disproved
-            return self._examine(networks, part, raw, pixel_format, outline, stages)
+            examination = self._examine(networks, part, raw, pixel_format, outline, stages)
+            if self._disproved is not None and self._disproved[0] is networks:
+                raise self._disproved[1]
+            return examination
         except PixelError as error:
             return Examination(rejected(part, Reason.NO_CUP), None, None, stages, str(error))
         except EngineError as error:

@@ -42,7 +42,7 @@ class CupImage:
         stage_ns: time each stage took, in ns.
         view: what the networks compare, rows×columns×3 uint8 RGB: the cup upright, or its polar view.
         lean: that a polar view was unrolled with; :func:`heat_on_cup` takes its heat back by it.
-        surroundings: the cup's part of the frame, H×W×3 uint8 RGB.
+        surroundings: the cup's part of the frame, H×W×3 uint8 RGB, in no more pixels than are needed.
         to_surroundings: as ``to_frame``, to there.
     """
 

@@ -1,7 +1,7 @@
 """An engine that fails while the line runs: its part is rejected, and another takes over where it may."""
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from inspector.core.errors import EngineError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
 from inspector.engine import Backend, Choice, Detector, NetworkPool
-from inspector.inspection.judge import Examination, Judge
+from inspector.inspection.judge import Examination, Judge, _Networks
 from inspector.twin.cups import CupStream
 from inspector.twin.cups.camera import mosaic_of
 
@@ -189,3 +189,50 @@ def test_engines_are_proven_again_once_a_minute_and_not_more_often(
     judge._prove_at_ns = 0
     judge.prove()
     assert asked == [0, 1]
+
+
+def test_a_part_that_a_disproved_engine_was_judging_meanwhile_is_rejected(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.inspection.judge._PROVE_EVERY_NS", 0)
+    judge = a_judge("auto", [])
+    wrong, whole = judge.engine.detector, Detector.distances
+    judging, disproved = threading.Event(), threading.Event()
+
+    def blind(self: Detector, images: object) -> NDArray[np.float32]:
+        distances = whole(self, images)  # type: ignore[arg-type]
+        if self is not wrong:
+            return distances
+        if threading.current_thread() is not threading.main_thread():
+            judging.set()
+            disproved.wait(60)
+        return np.zeros_like(distances)
+
+    monkeypatch.setattr(Detector, "distances", blind)
+    with ThreadPoolExecutor(1) as pool:
+        part = pool.submit(look, judge, frame)
+        assert judging.wait(60)
+        judge.prove()
+        disproved.set()
+        assert part.result().verdict.reason is Reason.ENGINE_ERROR
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+
+
+def test_nothing_passes_on_a_disproved_engine_while_another_is_opened(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.inspection.judge._PROVE_EVERY_NS", 0)
+    judge = a_judge("auto", [])
+    go_wrong(judge, monkeypatch)
+    opened = judge._chosen
+    with ThreadPoolExecutor(1) as pool:
+        parts: list[Future[Examination]] = []
+
+        def slowly(*, hurried: bool) -> _Networks:
+            parts.append(pool.submit(look, judge, frame))
+            wait(parts, 2)
+            return opened(hurried=hurried)
+
+        monkeypatch.setattr(judge, "_chosen", slowly)
+        judge.prove()
+        assert [part.result().verdict.reason for part in parts] == [Reason.ENGINE_ERROR]

@@ -61,7 +61,8 @@ def test_the_same_bank_is_the_same_file_and_half_as_large_as_its_numbers(
         write_bank(bank.patches.numpy(), bank.reach, GRID, tmp_path / name)
     content = (tmp_path / "one").read_bytes()
     assert content == (tmp_path / "two").read_bytes()
-    assert 2 * bank.patches.numel() < len(content) < 2 * bank.patches.numel() + 3000
+    graph = 1700 + 150 * len(bank.patches)  # the nodes, for each row of the bank some of its own
+    assert 2 * bank.patches.numel() < len(content) < 2 * bank.patches.numel() + graph
 
 
 def test_a_bank_of_other_rows_than_the_maps_is_refused() -> None:
