@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
@@ -16,7 +17,7 @@ from inspector.camera.channel import (
     Reopen,
     SoftwareTrigger,
 )
-from inspector.camera.ring import Ring
+from inspector.camera.ring import Ring, new_room
 from inspector.core.errors import CameraError
 from inspector.core.frame import FrameInfo
 
@@ -64,12 +65,18 @@ class Acquisition:
         self._log.warning("message_refused", reason=f"{type(message).__name__} is for the camera")
         return None
 
-    def pixels(self, frame: FrameInfo) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
+    def pixels(
+        self, frame: FrameInfo, room: Callable[[int], NDArray[np.uint8]] = new_room
+    ) -> NDArray[np.uint8] | NDArray[np.uint16] | None:
         """A copy of a frame's raw pixels, contiguous.
 
         H×W for Bayer and Mono formats, H×W×3 for RGB8 and RGBa8 (whose fourth channel is left out);
         uint8, or uint16 for formats of more than 8 bits. None when the frame is incomplete or the ring
         came round before it was read: it must be rejected.
+
+        Args:
+            frame: what the camera said of it.
+            room: gives memory of so many bytes to copy it to.
 
         Raises:
             CameraError: a pixel format that the line does not know.
@@ -81,7 +88,7 @@ class Acquisition:
                 f"the camera sends {frame.pixel_format}",
                 f"set camera.pixel_format to one of {', '.join(_LAYOUTS)}",
             )
-        raw = self._ring.read(frame.slot, frame.generation)
+        raw = self._ring.read(frame.slot, frame.generation, room)
         if raw is None:
             return None
         value_bytes, channels = _LAYOUTS[frame.pixel_format]

@@ -14,6 +14,7 @@ reader overtaken by the writer has left those bytes behind long before.
 import fcntl
 import mmap
 import os
+from collections.abc import Callable
 from typing import Final, Self
 
 import numpy as np
@@ -33,6 +34,11 @@ _HEADER: Final = np.dtype(
     [("magic", np.uint64), ("slots", np.uint64), ("slot_bytes", np.uint64), ("written", np.uint64)]
 )
 _SLOT: Final = np.dtype([("generation", np.uint64), ("bytes", np.uint64)])
+
+
+def new_room(count: int) -> NDArray[np.uint8]:
+    """Memory of so many bytes that nobody else has."""
+    return np.empty(count, np.uint8)
 
 
 class Ring:
@@ -136,8 +142,15 @@ class Ring:
         self._generation[slot] = writing + 1
         return slot, writing + 1
 
-    def read(self, slot: int, generation: int) -> NDArray[np.uint8] | None:
+    def read(
+        self, slot: int, generation: int, room: Callable[[int], NDArray[np.uint8]] = new_room
+    ) -> NDArray[np.uint8] | None:
         """A copy of a frame, flat bytes; None when it was overwritten before or while it was copied.
+
+        Args:
+            slot: where `write` put it.
+            generation: likewise.
+            room: gives memory of so many bytes to copy it to.
 
         Raises:
             ValueError: there is no such slot.
@@ -147,7 +160,8 @@ class Ring:
         if generation % 2 or int(self._generation[slot]) != generation:
             return None
         count = min(int(self._bytes[slot]), self.slot_bytes)
-        copy: NDArray[np.uint8] = self._data[slot, :count].copy()
+        copy = room(count)
+        np.copyto(copy, self._data[slot, :count])
         return copy if int(self._generation[slot]) == generation else None
 
     def close(self) -> None:

@@ -14,6 +14,10 @@ class InspectorError(Exception):
         self.what = what
         self.remedy = remedy
 
+    def __reduce__(self) -> tuple[type["InspectorError"], tuple[str, str]]:
+        """From one process to another it stays the same error."""
+        return type(self), (self.what, self.remedy)
+
 
 class ConfigurationError(InspectorError):
     """The line's configuration cannot be used."""

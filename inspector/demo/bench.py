@@ -5,6 +5,7 @@ All three are measured in one run, in turn, so that whatever else the machine do
 
 import json
 import platform
+import queue
 import tempfile
 import time
 from collections.abc import Callable
@@ -26,6 +27,7 @@ from inspector.core.part import PartId
 from inspector.engine import Backend, Network, NetworkPool, load_network
 from inspector.engine.multiplications import multiplications
 from inspector.inspection.judge import Judge
+from inspector.inspection.sight import Sight, sights
 from inspector.recipe import Recipe, load_recipe
 from inspector.recipe.graph_writer import GraphWriter
 from inspector.twin.cups import CupStream
@@ -154,13 +156,16 @@ def bench(
     share_cores(workers)
     recipe = load_recipe(recipe_folder, models)
     judge = Judge(recipe_folder, models, NetworkPool(threads, workers), engine)
+    free: queue.SimpleQueue[Sight] = queue.SimpleQueue()
+    for sight in sights(workers):
+        free.put(sight)
     choice = judge.engine
     cups = CupStream(cup_type, seed=1)
     frames = [mosaic_of(next(cups).frame) for _ in range(_FRAMES)]
     view = recipe.golden_images[:1]
     product, matrix = _product(choice.backend, threads)
     rounds_s, waits, alone, products = [], [], [], []
-    look = partial(_judged, judge, recipe.label)
+    look = partial(_judged, judge, free, recipe.label)
     with ThreadPoolExecutor(workers) as hands:
         for number in track(range(-_WARM_UP, rounds), description="measuring"):
             began = time.perf_counter()
@@ -175,6 +180,8 @@ def bench(
                 products.append(matrices)
         room = workers + _QUEUE * lanes
         offered = _offer(look, hands, frames, room, rate, seconds) if rate else None
+    for _ in range(workers):
+        free.get().close()
     gmac = _gmac(recipe)
     network, limit = Timing.of(alone), _EDGE**3 / 1e9 / float(np.median(products))
     return Bench(
@@ -197,13 +204,19 @@ def bench(
     )
 
 
-def _judged(judge: Judge, label: str, frame: NDArray[np.uint8]) -> float:
+def _judged(
+    judge: Judge, free: queue.SimpleQueue[Sight], label: str, frame: NDArray[np.uint8]
+) -> float:
     """Look at a frame; when there was a verdict, s.
 
     Raises:
         EngineError: the cup was refused before it was compared, which would make a recipe look fast.
     """
-    seen = judge.examine(PartId("lane-1", 1, 1), frame, "BayerRG8", None)
+    sight = free.get()
+    try:
+        seen = judge.examine(sight, PartId("lane-1", 1, 1), frame, "BayerRG8", None)
+    finally:
+        free.put(sight)
     if "detector" not in seen.stages_ns:
         raise EngineError(
             f"{label} does not compare these cups: {seen.fault or seen.verdict.reason}",

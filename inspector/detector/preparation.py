@@ -13,16 +13,14 @@ from inspector.core.errors import RecipeError
 from inspector.detector.pictures import PictureSet, check_alike, survey
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import (
-    RIM_PX,
     CupOutline,
     OrientationReference,
     Refusal,
     Segment,
-    centred_view,
     learn_orientation,
     locate,
     prepare,
-    unwrapped,
+    spectrum,
     whole,
 )
 
@@ -85,7 +83,7 @@ def prepare_frames(
         if len(cups) == 1:
             outlines[path] = cups[0]
             if orientation == "learn":
-                spectra.append(unwrapped(centred_view(raw, PIXEL_FORMAT, cups[0]), RIM_PX))
+                spectra.append(spectrum(raw, PIXEL_FORMAT, cups[0]))
         progress()
     if not outlines:
         raise RecipeError(

@@ -31,6 +31,7 @@ from inspector.inspection.eyes import Eyes
 from inspector.inspection.gate_link import GateLink
 from inspector.inspection.judge import Judge, refuse_all
 from inspector.inspection.lane import Lane
+from inspector.inspection.sight import sights
 from inspector.inspection.workbench import Workbench
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
@@ -74,7 +75,7 @@ class Inspection:
             acquisition = Acquisition(ring_fd, socket.socket(fileno=channel_fd), lane.name)
             load[lane.name] = partial(_eyes, line, pool, acquisition, EngineGauges(lane.name))
             eyes[lane.name] = load[lane.name](lane.recipe, resuming=resuming)
-        self._workbench = Workbench(eyes, self._post, 8 * len(eyes), line.workers)
+        self._workbench = Workbench(eyes, self._post, 8 * len(eyes), sights(line.workers))
         self._lanes: dict[str, Lane] = {}
         for lane in line.lanes:
             first_contact = status_file.parent / f"first-contact-{lane.name}.json"
@@ -216,7 +217,7 @@ def _eyes(
         fault = (
             str(error) if isinstance(error, InspectorError) else f"{type(error).__name__}: {error}"
         )
-        return Eyes(acquisition, refuse_all(fault), lambda _raw, _format: (), fault=fault)
+        return Eyes(acquisition, refuse_all(fault), lambda *_frame: (), fault=fault)
     return Eyes(acquisition, judge.examine, judge.cups, judge.label, prove=judge.prove)
 
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from inspector.camera.client import Acquisition
 from inspector.inspection.judge import Examine
+from inspector.inspection.sight import Sight
 from inspector.vision import CupOutline
 from inspector.vision.pixels import Raw
 
-Locate = Callable[[Raw, str], tuple[CupOutline, ...]]
+Locate = Callable[[Sight, Raw, str], tuple[CupOutline, ...]]
 
 
 @dataclass(frozen=True, slots=True)

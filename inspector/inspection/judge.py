@@ -17,17 +17,9 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Reason, Verdict, rejected
 from inspector.decision import judge, verdict
 from inspector.engine import Backend, Choice, Network, NetworkPool, choose_detector, verify_again
+from inspector.inspection.sight import Sight
 from inspector.recipe import Recipe, load_recipe
-from inspector.vision import (
-    CupOutline,
-    OrientationReference,
-    PixelError,
-    Refusal,
-    centred_view,
-    heat_on_cup,
-    locate,
-    prepare,
-)
+from inspector.vision import CupOutline, OrientationReference, PixelError, Refusal, heat_on_cup
 from inspector.vision.pixels import Raw
 
 _PROVE_EVERY_NS = 60 * 10**9
@@ -161,21 +153,27 @@ class Judge:
         """Name, version and hash of the recipe."""
         return self._recipe.label
 
-    def cups(self, raw: Raw, pixel_format: str) -> tuple[CupOutline, ...]:
+    def cups(self, sight: Sight, raw: Raw, pixel_format: str) -> tuple[CupOutline, ...]:
         """All cups in a frame; see :func:`inspector.vision.locate`."""
         networks = self._networks
         try:
-            return locate(raw, pixel_format, networks.background.run)
+            return sight.locate(raw, pixel_format, networks.background.run)
         except EngineError as error:
             self._replace(networks, error)
             raise
 
     def examine(
-        self, part: PartId, raw: Raw, pixel_format: str, outline: CupOutline | None
+        self,
+        sight: Sight,
+        part: PartId,
+        raw: Raw,
+        pixel_format: str,
+        outline: CupOutline | None,
     ) -> Examination:
         """Judge one part by its frame. Never raises: whatever fails is a reject with its reason.
 
         Args:
+            sight: finds the cup; nobody else may look with it meanwhile.
             part: the part the frame belongs to.
             raw: the frame's pixels.
             pixel_format: PFNC name.
@@ -184,7 +182,7 @@ class Judge:
         stages: dict[str, int] = {}
         networks = self._networks
         try:
-            examination = self._examine(networks, part, raw, pixel_format, outline, stages)
+            examination = self._examine(sight, networks, part, raw, pixel_format, outline, stages)
             if self._disproved is not None and self._disproved[0] is networks:
                 raise self._disproved[1]
             return examination
@@ -199,6 +197,7 @@ class Judge:
 
     def _examine(
         self,
+        sight: Sight,
         networks: _Networks,
         part: PartId,
         raw: Raw,
@@ -206,14 +205,14 @@ class Judge:
         outline: CupOutline | None,
         stages: dict[str, int],
     ) -> Examination:
-        cup = prepare(
+        cup = sight.prepare(
             raw, pixel_format, networks.background.run, self._reference, outline, self._view
         )
         stages |= cup.stage_ns
         if isinstance(cup, Refusal):
             picture = None
             if cup.outline is not None:
-                picture = centred_view(raw, pixel_format, cup.outline)
+                picture = sight.centred_view(raw, pixel_format, cup.outline)
             return Examination(rejected(part, cup.reason), picture, None, stages)
         began = time.perf_counter_ns()
         distance = networks.choice.detector.distances([cup.view])[0]
@@ -229,13 +228,13 @@ class Judge:
         return Examination(found, cup.image(), judgement.picture, stages)
 
 
-Examine = Callable[[PartId, Raw, str, CupOutline | None], Examination]
+Examine = Callable[[Sight, PartId, Raw, str, CupOutline | None], Examination]
 
 
 def refuse_all(fault: str) -> Examine:
     """What judges while no recipe can be used: everything is rejected as ``engine_error``."""
 
-    def examine(part: PartId, *_frame: object) -> Examination:
+    def examine(_sight: Sight, part: PartId, *_frame: object) -> Examination:
         return Examination(rejected(part, Reason.ENGINE_ERROR), None, None, {}, fault)
 
     return examine

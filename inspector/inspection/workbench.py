@@ -7,7 +7,7 @@ second. Their queue is bounded; what does not fit is refused to the caller, who 
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from inspector.core.errors import InspectorError
@@ -17,6 +17,7 @@ from inspector.core.verdict import Reason, rejected
 from inspector.inspection.events import Event, Examined, Located
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination
+from inspector.inspection.sight import Sight
 from inspector.tracking import frame_key
 from inspector.vision import CupOutline, PixelError
 
@@ -44,18 +45,22 @@ class Workbench:
         lanes: what to look with, by lane name.
         post: takes the results; called from its threads.
         limit: jobs that may wait.
-        workers: frames looked at side by side; in free run one, since frames are searched in their order.
+        sights: a thread for each; in free run one, since frames are searched in their order.
     """
 
     def __init__(
-        self, lanes: dict[str, Eyes], post: Callable[[Event], None], limit: int, workers: int = 1
+        self,
+        lanes: dict[str, Eyes],
+        post: Callable[[Event], None],
+        limit: int,
+        sights: Sequence[Sight],
     ) -> None:
         self._lanes = lanes
         self._post = post
         self._jobs: queue.Queue[_Examine | _Locate | None] = queue.Queue(limit)
         self._workers = [
-            threading.Thread(target=self._work, name=f"workbench-{n}", daemon=True)
-            for n in range(workers)
+            threading.Thread(target=self._work, args=(sight,), name=f"workbench-{n}", daemon=True)
+            for n, sight in enumerate(sights)
         ]
         for worker in self._workers:
             worker.start()
@@ -105,38 +110,39 @@ class Workbench:
             return False
         return True
 
-    def _work(self) -> None:
+    def _work(self, sight: Sight) -> None:
         while (job := self._jobs.get()) is not None:
             if isinstance(job, _Locate):
-                self._post(self._located(job))
+                self._post(self._located(sight, job))
             else:
                 began_ns = time.monotonic_ns()
                 waited_ns = began_ns - job.queued_ns
-                examination = self._examined(job, began_ns)
+                examination = self._examined(sight, job, began_ns)
                 self._post(Examined(job.part, frame_key(job.frame), examination, waited_ns))
             if self._jobs.empty():
                 job.eyes.prove()
+        sight.close()
 
-    def _examined(self, job: _Examine, now_ns: int) -> Examination:
+    def _examined(self, sight: Sight, job: _Examine, now_ns: int) -> Examination:
         if now_ns >= job.deadline_ns:
             # Nobody waits for it any more; the time belongs to the parts that can still be saved.
             return Examination(rejected(job.part, Reason.LATE), None, None, {})
         try:
-            raw = job.eyes.acquisition.pixels(job.frame)
+            raw = job.eyes.acquisition.pixels(job.frame, sight.room)
         except InspectorError as error:
             verdict = rejected(job.part, Reason.ENGINE_ERROR)
             return Examination(verdict, None, None, {}, str(error))
         if raw is None:
             return Examination(rejected(job.part, Reason.FRAME_OVERWRITTEN), None, None, {})
-        return job.eyes.examine(job.part, raw, job.frame.pixel_format, job.outline)
+        return job.eyes.examine(sight, job.part, raw, job.frame.pixel_format, job.outline)
 
-    def _located(self, job: _Locate) -> Located:
+    def _located(self, sight: Sight, job: _Locate) -> Located:
         frame = job.frame
         try:
-            raw = job.eyes.acquisition.pixels(frame)
+            raw = job.eyes.acquisition.pixels(frame, sight.room)
             if raw is None:
                 return Located(frame, (), "overwritten before it was looked at")
-            cups = job.eyes.locate(raw, frame.pixel_format)
+            cups = job.eyes.locate(sight, raw, frame.pixel_format)
         except (InspectorError, PixelError) as error:
             return Located(frame, (), str(error))
         return Located(frame, cups)

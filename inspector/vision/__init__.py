@@ -9,10 +9,11 @@ from inspector.vision.cup_image import (
     in_frame,
     locate,
     prepare,
+    spectrum,
 )
 from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.learning import FEWEST, learn_orientation
-from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
+from inspector.vision.orientation import Orientation, OrientationReference
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import PixelError, demosaic
 from inspector.vision.views import GREY, RIM_PX, SIZE, UPRIGHT, heat_on_cup, whole
@@ -44,6 +45,6 @@ __all__ = [
     "locate",
     "network_input",
     "prepare",
-    "unwrapped",
+    "spectrum",
     "whole",
 ]

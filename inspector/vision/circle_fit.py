@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,10 +11,11 @@ _angle = np.arange(RAYS) * (2.0 * np.pi / RAYS)
 COSINE, SINE = np.cos(_angle), np.sin(_angle)
 """Directions of the rays, to the right and downwards."""
 _DESIGN = np.stack([np.ones(RAYS), COSINE, SINE], axis=1)
+_PRODUCTS = (_DESIGN[:, :, None] * _DESIGN[:, None, :]).reshape(RAYS, 9)
 _RIDGE = 1e-9 * np.eye(3)
 """Only matters where hardly a ray is left."""
 _ROUNDS = 8
-_SETTLED = 1e-3
+_SETTLED = 5e-3
 """A change of the circle below which no further round is made, in the offsets' own unit."""
 _LEAST_SPREAD = 0.02
 
@@ -49,13 +51,15 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
     solution: NDArray[np.floating] = np.zeros(3)
     spread = 0.0
     for _ in range(_ROUNDS):
-        weighted = _DESIGN * weights[:, None]
         before = solution
-        solution = np.linalg.solve(_DESIGN.T @ weighted + _RIDGE, weighted.T @ offsets)
+        information = (weights @ _PRODUCTS).reshape(3, 3) + _RIDGE
+        # OpenCV's: of so few unknowns it takes a fifth of numpy's time.
+        solution = cv2.solve(information, (weights * offsets) @ _DESIGN)[1][:, 0]
         residual = offsets - _DESIGN @ solution
         spread = 1.4826 * float(np.partition(np.abs(residual[seen]), middle)[middle])
         reach = 4.0 * max(spread, _LEAST_SPREAD)
-        weights = seen * np.maximum(1.0 - (residual / reach) ** 2, 0.0) ** 2
+        near = np.maximum(1.0 - np.square(residual / reach), 0.0)
+        weights = seen * (near * near)
         if np.abs(solution - before).max() < _SETTLED:
             break
     radius, x, y = (float(value) for value in solution)

@@ -11,7 +11,7 @@ from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.lean import UPRIGHT_CUP, Lean
-from inspector.vision.orientation import Orientation, OrientationReference, unwrapped
+from inspector.vision.orientation import Orientation, OrientationReference, Spectrum, unwrapped
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, averaged, crop_box, demosaic, halvings
 from inspector.vision.rim import off_centre
@@ -142,8 +142,7 @@ def prepare(
     stages.ended("rim")
     orientation = None
     if reference is not None:
-        centred = warped(around.rgb, around.inside(_to_frame(outline, 0.0)), (SIZE, SIZE))
-        orientation = reference.match(unwrapped(centred, RIM_PX))
+        orientation = reference.match(unwrapped(around.rgb, *around.circle(outline)))
         stages.ended("orientation")
         if not orientation.certain:
             detail = (
@@ -167,12 +166,18 @@ def centred_view(raw: Raw, pixel_format: str, outline: CupOutline) -> NDArray[np
     """The cup as a cup image, but as it lies: not turned, and its surroundings not filled.
 
     Returns:
-        384×384×3 uint8 RGB; what orientation is learned from.
+        384×384×3 uint8 RGB.
     """
     around = _surroundings(raw, pixel_format, outline, RIM_PX)
     if outline.whole:
         outline = _recentred(outline, around)
     return warped(around.rgb, around.inside(_to_frame(outline, 0.0)), (SIZE, SIZE))
+
+
+def spectrum(raw: Raw, pixel_format: str, outline: CupOutline) -> Spectrum:
+    """A whole cup as it lies, unwrapped: what orientation is learned from."""
+    around = _surroundings(raw, pixel_format, outline, RIM_PX)
+    return unwrapped(around.rgb, *around.circle(_recentred(outline, around)))
 
 
 def cut_out(picture: NDArray[np.uint8], cup: CupImage) -> NDArray[np.uint8]:
@@ -228,6 +233,11 @@ class _Surroundings(NamedTuple):
         moved[:, 2] -= (self.left, self.top)
         return fewer(moved, self.times)
 
+    def circle(self, outline: CupOutline) -> tuple[float, float, float]:
+        """The rim here: x and y of its centre, and its radius."""
+        x, y = self.inside(_to_frame(outline, 0.0)) @ (_MIDDLE, _MIDDLE, 1.0)
+        return float(x), float(y), outline.radius / self.times
+
 
 def _surroundings(
     raw: Raw, pixel_format: str, outline: CupOutline, pixels_a_radius: float
@@ -250,8 +260,7 @@ def _surroundings(
 
 def _recentred(outline: CupOutline, around: _Surroundings) -> CupOutline:
     """The outline with its centre moved to where the rim's rings are round."""
-    x, y = around.inside(_to_frame(outline, 0.0)) @ (_MIDDLE, _MIDDLE, 1.0)
-    right, down = off_centre(around.rgb, float(x), float(y), outline.radius / around.times)
+    right, down = off_centre(around.rgb, *around.circle(outline))
     return replace(outline, x=outline.x + right * around.times, y=outline.y + down * around.times)
 
 

@@ -5,6 +5,7 @@ rim's to where its wall would end in a point. Unrolled around the rim's centre a
 around the cup, by up to half a patch of what is compared, and no two cups wave alike.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -60,25 +61,27 @@ def lean_of(view: NDArray[np.uint8], radii: NDArray[np.floating]) -> Lean:
     share = np.maximum(1 - radii, 0).astype(np.float32)[:, None]
     row, column = np.indices(grey.shape, np.float32)
     per_row = float(radii[1] - radii[0])
-    looked_at = slice(_EDGE, int(_RIM * rows))
+    first, behind = _EDGE, int(_RIM * rows)
+    before, looked_at, after = (slice(first + step, behind + step) for step in (-1, 0, 1))
     shift = np.zeros(2)
-    rings: dict[float, NDArray[np.float32]] = {}
     for blur in _BLURS:
-        if blur not in rings:
-            rings[blur] = _along_radius(grey, blur) - _along_radius(grey, _LIGHT * blur)
         moved = row + share * (shift.astype(np.float32) @ once)
         straight = cv2.remap(
-            rings[blur], column, moved, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            _rings(rows, blur) @ grey,
+            column,
+            moved,
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
         )
         ring = np.partition(straight, columns // 2, axis=1)[:, columns // 2]
-        slope = (np.gradient(ring)[:, None] * share)[looked_at]
+        slope = 0.5 * (ring[after] - ring[before])[:, None] * share[looked_at]
         left = (straight - ring[:, None])[looked_at]
         usual = float(np.partition(np.abs(left), left.size // 2, axis=None)[left.size // 2]) + 1e-3
         weight = 1 / (1 + np.square(left / (_DOUBT * usual)))
         across, mixed, down = (slope * slope).T[0] @ (weight @ squares.T)
         pull = slope.T[0] @ ((weight * left) @ once.T)
         information = np.array([[across, mixed], [mixed, down]]) + np.eye(2)
-        step = np.linalg.solve(information, pull)
+        step = cv2.solve(information, pull.astype(np.float64))[1][:, 0]
         # A ring is only understood as far as it is blurred.
         shift -= step * min(1.0, 2 * blur / max(float(np.hypot(*step)), 1e-9))
     lean = Lean(float(shift[0]) * per_row, float(shift[1]) * per_row)
@@ -117,6 +120,15 @@ def ring_of(
         x, y = x - share * lean.x, y - share * lean.y
     _, angle = cv2.cartToPolar(x, -y)
     return np.asarray(radius, np.float32), np.asarray(angle, np.float32)
+
+
+@cache
+def _rings(rows: int, blur: float) -> NDArray[np.float32]:
+    """rows×rows: takes a view to its rings, blurred from row to row and without what is light."""
+    own, light = (
+        _along_radius(np.eye(rows, dtype=np.float32), each) for each in (blur, _LIGHT * blur)
+    )
+    return own - light
 
 
 def _along_radius(grey: NDArray[np.float32], blur: float) -> NDArray[np.float32]:

@@ -40,7 +40,7 @@ def learn_orientation(pictures: Sequence[Spectrum]) -> OrientationReference:
     defective cup resembles its type less than a clean one, but a blank one hardly at all.)
 
     Args:
-        pictures: of :func:`inspector.vision.orientation.unwrapped`, at least 8, at angles that differ.
+        pictures: of :func:`inspector.vision.spectrum`, at least 8, at angles that differ.
 
     Raises:
         RecipeError: too few pictures, or no print stands out in them.

@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
+from inspector.vision.pixels import averaged, halvings
 
 HARMONICS = 120
 """Frequencies along the angle that are kept, 1 to this; finer ones do not help below 1°."""
@@ -30,6 +31,8 @@ _ROWS = 48
 _COLUMNS = 512
 _INNER, _OUTER = 0.12, 0.95
 """Radii looked at, as parts of the rim's. The rim itself is left out: chips sit there."""
+_RADIUS_PX = 150.0
+"""A rim this large shows all that is looked at; a larger one is halved while it stays so, against noise."""
 _FINE = 4096
 _DARK = 8.0
 """Added before the logarithm, so that noise in dark places does not weigh more than print."""
@@ -130,17 +133,25 @@ class OrientationReference:
         return reference
 
 
-def unwrapped(centred: NDArray[np.uint8], rim_px: float) -> Spectrum:
+def unwrapped(picture: NDArray[np.uint8], x: float, y: float, radius: float) -> Spectrum:
     """The cup's wall and base as a spectrum along the angle.
 
     Args:
-        centred: S×S×3 uint8 RGB, the rim's centre in the middle, not turned.
-        rim_px: radius of the rim in that picture.
+        picture: H×W×3 uint8 RGB, the cup as it lies.
+        x: of its rim's centre.
+        y: likewise.
+        radius: the rim's.
     """
-    columns, rows = _polar_map(centred.shape[0], rim_px)
-    polar = cv2.remap(centred, columns, rows, cv2.INTER_LINEAR)
-    lines = np.ascontiguousarray(_LOGARITHM[polar].transpose(0, 2, 1)).reshape(-1, _COLUMNS)
-    return np.fft.rfft(lines, axis=1)[:, 1 : HARMONICS + 1].astype(np.complex64)
+    times = halvings(radius / _RADIUS_PX)
+    small = averaged(picture, times)
+    radius, x, y = (radius / times, *((place + 0.5) / times - 0.5 for place in (x, y)))
+    right, down = _rays()
+    polar = cv2.remap(small, x + radius * right, y + radius * down, cv2.INTER_LINEAR)
+    colours = cv2.split(cv2.LUT(polar, _LOGARITHM))
+    lines = np.stack(colours, axis=1).reshape(-1, _COLUMNS)
+    # OpenCV's, which stays in float32: a sixth of numpy's time.
+    waves = cv2.dft(lines, flags=cv2.DFT_ROWS | cv2.DFT_COMPLEX_OUTPUT)
+    return np.ascontiguousarray(waves[:, 1 : HARMONICS + 1]).view(np.complex64)[..., 0]
 
 
 def turned(spectrum: Spectrum, angle: float | NDArray[np.float64]) -> Spectrum:
@@ -162,18 +173,18 @@ def best_angle(picture: Spectrum, ink: Spectrum, noise: NDArray[np.float32]) -> 
     before, at, after = (float(correlation[(top + step) % _FINE]) for step in (-1, 0, 1))
     curvature = before - 2.0 * at + after
     between = 0.5 * (before - after) / curvature if curvature < 0.0 else 0.0
-    energy = float((np.abs(picture) ** 2 / noise).sum()) * float((np.abs(ink) ** 2 / noise).sum())
+    energy = _energy(picture, noise) * _energy(ink, noise)
     confidence = max(at, 0.0) / float(np.sqrt(energy)) if energy > 0.0 else 0.0
     return (top + between) * (2.0 * np.pi / _FINE) % (2.0 * np.pi), confidence
 
 
+def _energy(spectrum: Spectrum, noise: NDArray[np.float32]) -> float:
+    return float(((np.square(spectrum.real) + np.square(spectrum.imag)) / noise).sum())
+
+
 @cache
-def _polar_map(size: int, rim_px: float) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
-    """Where to look for every radius and angle, as OpenCV's fixed-point maps."""
-    radius = np.linspace(_INNER, _OUTER, _ROWS)[:, None] * rim_px
-    angle = np.arange(_COLUMNS)[None, :] * (2.0 * np.pi / _COLUMNS)
-    middle = (size - 1) / 2.0
-    column = (middle + radius * np.cos(angle)).astype(np.float32)
-    row = (middle - radius * np.sin(angle)).astype(np.float32)
-    columns, rows = cv2.convertMaps(column, row, cv2.CV_16SC2)
-    return columns, rows
+def _rays() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """How far right of and below the centre each radius and angle lies, rows×columns, in rim radii."""
+    radius = np.linspace(_INNER, _OUTER, _ROWS, dtype=np.float32)[:, None]
+    angle = np.arange(_COLUMNS, dtype=np.float32)[None, :] * np.float32(2.0 * np.pi / _COLUMNS)
+    return radius * np.cos(angle), -radius * np.sin(angle)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inspector.vision.circle_fit import COSINE, RAYS, SINE, circle_shift
 
-_FITS = 3
+_FITS = 2
 _HALF_RAY = 5.0
 """How far from the first circle a ray looks for the rim, in mask pixels."""
 _RAY_STEP = 0.25
@@ -129,10 +129,10 @@ def _consensus(
     uy = (ab[:, 0] * ac2 - ac[:, 0] * ab2) / twice_area
     radius = np.hypot(ux, uy)
     x, y = a[:, 0] + ux, a[:, 1] + uy
-    off = np.abs(
-        np.hypot(points[None, :, 0] - x[:, None], points[None, :, 1] - y[:, None]) - radius[:, None]
-    )
-    votes = (off < 1.0).sum(1) / np.maximum(2.0 * np.pi * radius, 1.0)
+    across, down, reach = (value.astype(np.float32)[:, None] for value in (x, y, radius))
+    distance = np.sqrt(np.square(points[:, 0] - across) + np.square(points[:, 1] - down))
+    near = np.count_nonzero(np.abs(distance - reach) < 1.0, axis=1)
+    votes = near / np.maximum(2.0 * np.pi * radius, 1.0)
     # Short arcs fit huge or tiny circles well; a cup is neither.
     extent = np.ptp(points, axis=0).max() + 1.0
     votes[(radius < _SMALLEST_RADIUS) | (radius > extent)] = 0.0

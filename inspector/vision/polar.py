@@ -18,7 +18,7 @@ from inspector.vision.lean import UPRIGHT_CUP, Lean, ring_centres, ring_of
 INNER, OUTER = 0.06, 1.02
 """First and last radius, as parts of the rim's."""
 _AROUND = 2
-"""Samples along a ring for each column, averaged: at the rim it has more pixels than the view columns."""
+"""Samples for each column along the outer rings, averaged: they have more pixels than the view columns."""
 _CELLS = 49
 """Along a ring, whose means the light is looked for in."""
 _WINDOW = 9
@@ -57,18 +57,23 @@ def unrolled(
     pixels_a_row = (OUTER - INNER) * float(np.hypot(*to_rgb[0])) / rows
     along = max(1, int(pixels_a_row))
     radii = ring_radii(along * rows)
-    rays = _rays(_AROUND * columns) @ to_rgb
     centres = ring_centres(lean, radii) @ to_rgb + origin
-    # A place is its ring's centre and radius times its ray: for each coordinate one product of matrices.
-    x, y = (
-        np.stack([radii, centres[:, axis]], 1).astype(np.float32)
-        @ np.stack([rays[:, axis], np.ones(len(rays))]).astype(np.float32)
-        for axis in (0, 1)
-    )
-    fine = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    # Half-way between two samples lies their mean, which OpenCV finds five times as fast so.
-    how = cv2.INTER_LINEAR if along == 1 else cv2.INTER_AREA
-    return np.asarray(cv2.resize(fine, (columns, rows), interpolation=how), np.uint8)
+    middle_ring = along * (rows // 2)
+
+    def seen(rings: slice, around: int) -> NDArray[np.uint8]:
+        rays = _rays(around * columns) @ to_rgb
+        # A place is its ring's centre and radius times its ray: for each coordinate one product of matrices.
+        x, y = (
+            np.stack([radii[rings], centres[rings, axis]], 1).astype(np.float32)
+            @ np.stack([rays[:, axis], np.ones(len(rays))]).astype(np.float32)
+            for axis in (0, 1)
+        )
+        fine = cv2.remap(rgb, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        # Half-way between two samples lies their mean, which OpenCV finds five times as fast so.
+        how = cv2.INTER_LINEAR if along == 1 else cv2.INTER_AREA
+        return np.asarray(cv2.resize(fine, (columns, len(x) // along), interpolation=how), np.uint8)
+
+    return np.concatenate([seen(slice(middle_ring), 1), seen(slice(middle_ring, None), _AROUND)])
 
 
 def ring_radii(rows: int) -> NDArray[np.float64]:
@@ -93,7 +98,7 @@ def contrasted(view: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:
     light = _median_along(cv2.resize(view, (_CELLS, rows), interpolation=cv2.INTER_AREA))
     blur = _WINDOW // 2 | 1
     smooth = cv2.blur(_wrapped(light.astype(np.float32), blur), (blur, 1))[:, blur - 1 : 1 - blur]
-    ring = light.mean(axis=1, keepdims=True, dtype=np.float32)
+    ring = cv2.reduce(light, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
     margin = max(round(columns / _CELLS), 1)
     taken = cv2.resize(contrast * smooth - ring, (columns + 2 * margin, rows))
     return np.asarray(
@@ -130,15 +135,19 @@ def folded(heat: Map, rim_px: float, size: int, lean: Lean = UPRIGHT_CUP) -> Map
         size×size float32; what lies outside the rim has the map's least heat.
     """
     rows, columns = heat.shape
-    offset = ((np.arange(size) - (size - 1) / 2) / rim_px).astype(np.float32)
-    radius, angle = ring_of(*np.meshgrid(offset, offset), lean)
+    # A heat map has few positions: half as many places as pixels show all of it.
+    half = size // 2
+    offset = (np.arange(half, dtype=np.float32) - (half - 1) / 2) * np.float32(2 / rim_px)
+    right, down = np.meshgrid(offset, offset)
+    radius, angle = ring_of(right, down, lean)
     row = (radius - INNER) * np.float32(rows / (OUTER - INNER)) - np.float32(0.5)
     # One to the right, since the last column stands before the first as well.
     column = angle * np.float32(columns / (2 * np.pi)) + np.float32(0.5)
     flat = cv2.remap(
         _wrapped(heat, 1), column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
-    return np.asarray(np.where(radius <= OUTER, flat, heat.min()), np.float32)
+    flat[radius > OUTER] = heat.min()
+    return np.asarray(cv2.resize(flat, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @cache

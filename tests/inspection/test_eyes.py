@@ -24,7 +24,7 @@ def test_a_line_that_runs_rejects_and_says_why_whatever_its_new_recipe_fails_wit
     line = LineSettings(lanes=(lane,))
     eyes = process._eyes(line, nothing, nothing, nothing, Path("new"), resuming=True)
     assert eyes.fault == "MemoryError: no room for the teacher"
-    refused = eyes.examine(PartId("lane-1", 1, 1), nothing, "Mono8", None)
+    refused = eyes.examine(nothing, PartId("lane-1", 1, 1), nothing, "Mono8", None)
     assert (refused.verdict.reason, refused.fault) == (Reason.ENGINE_ERROR, eyes.fault)
     with pytest.raises(MemoryError):
         process._eyes(line, nothing, nothing, nothing, Path("new"), resuming=False)

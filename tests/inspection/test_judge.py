@@ -14,6 +14,7 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Reason
 from inspector.engine import Backend, Choice, Detector, NetworkPool
 from inspector.inspection.judge import Examination, Judge, _Networks
+from inspector.inspection.sight import SightHere
 from inspector.twin.cups import CupStream
 from inspector.twin.cups.camera import mosaic_of
 
@@ -43,7 +44,7 @@ def break_engine(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def look(judge: Judge, frame: NDArray[np.uint8]) -> Examination:
-    return judge.examine(PartId("lane-1", 1, 1), frame, "BayerRG8", None)
+    return judge.examine(SightHere(), PartId("lane-1", 1, 1), frame, "BayerRG8", None)
 
 
 def test_with_auto_another_engine_takes_over_and_the_part_at_hand_is_rejected(
@@ -128,9 +129,9 @@ def test_in_free_run_too_another_engine_takes_over(frame: NDArray[np.uint8]) -> 
 
     judge._networks = judge._networks._replace(background=Gone())
     with pytest.raises(EngineError, match="does not answer"):
-        judge.cups(frame, "BayerRG8")
+        judge.cups(SightHere(), frame, "BayerRG8")
     assert judge.engine.backend is not before
-    assert len(judge.cups(frame, "BayerRG8")) == 1
+    assert len(judge.cups(SightHere(), frame, "BayerRG8")) == 1
 
 
 def go_wrong(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:

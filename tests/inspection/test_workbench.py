@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.inspection.events import Event, Examined, Located
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination, Examine, refuse_all
+from inspector.inspection.sight import Sight, SightHere
 from inspector.inspection.workbench import Workbench
 
 PART = PartId("lane-1", 1, 17)
@@ -24,7 +26,7 @@ LATER_NS = 10**12
 HEIGHT, WIDTH = 4, 6
 
 
-def clean(part: PartId, *_frame: object) -> Examination:
+def clean(_sight: Sight, part: PartId, *_frame: object) -> Examination:
     verdict = Verdict(part, Outcome.PASS, Reason.CLEAN, 0.1, recipe="test")
     return Examination(verdict, None, None, {})
 
@@ -43,8 +45,9 @@ class Bench:
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.posted: queue.Queue[Event] = queue.Queue()
         acquisition = Acquisition(self.ring.fd, self.ends[0], "lane-1")
-        eyes = Eyes(acquisition, examine, lambda _raw, _format: (), prove=prove)
-        self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit, workers)
+        eyes = Eyes(acquisition, examine, lambda *_frame: (), prove=prove)
+        looking = [SightHere() for _ in range(workers)]
+        self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit, looking)
 
     def frame(self, *, complete: bool = True) -> FrameInfo:
         slot, generation = self.ring.write(np.arange(HEIGHT * WIDTH, dtype=np.uint8))
@@ -84,9 +87,9 @@ def test_a_part_whose_deadline_is_past_is_not_judged_any_more(bench: Bench) -> N
 
 
 def test_a_full_queue_refuses_and_says_so() -> None:
-    def slow(part: PartId, *frame: object) -> Examination:
+    def slow(sight: Sight, part: PartId, *frame: Any) -> Examination:
         time.sleep(0.2)
-        return clean(part, *frame)
+        return clean(sight, part, *frame)
 
     bench = Bench(slow, limit=1)
     frame = bench.frame()
@@ -100,10 +103,10 @@ def test_networks_are_looked_after_only_when_no_frame_waits() -> None:
     happened: list[str] = []
     may_go_on, proven = threading.Event(), threading.Event()
 
-    def slowly(part: PartId, *frame: object) -> Examination:
+    def slowly(sight: Sight, part: PartId, *frame: Any) -> Examination:
         may_go_on.wait(5)
         happened.append("judged")
-        return clean(part, *frame)
+        return clean(sight, part, *frame)
 
     def prove() -> None:
         happened.append("proven")
@@ -121,9 +124,9 @@ def test_networks_are_looked_after_only_when_no_frame_waits() -> None:
 def test_two_workers_look_at_two_frames_at_once_and_each_answer_is_about_its_own_part() -> None:
     together = threading.Barrier(2)
 
-    def waits_for_the_other(part: PartId, *frame: object) -> Examination:
+    def waits_for_the_other(sight: Sight, part: PartId, *frame: Any) -> Examination:
         together.wait(timeout=5)
-        return clean(part, *frame)
+        return clean(sight, part, *frame)
 
     bench = Bench(waits_for_the_other, workers=2)
     parts = {PartId("lane-1", 1, number) for number in (1, 2)}

@@ -10,12 +10,10 @@ from numpy.typing import NDArray
 from inspector.engine import load_network
 from inspector.twin.cups import CupPicture, CupTruth, DefectKind, draw_cup
 from inspector.vision import (
-    RIM_PX,
     OrientationReference,
-    centred_view,
     learn_orientation,
     locate,
-    unwrapped,
+    spectrum,
 )
 from inspector.vision.background import Segment
 
@@ -46,7 +44,7 @@ def reference(cup_type: str, pictures: int = 12) -> OrientationReference:
     for seed in range(pictures):
         raw = mosaic(draw_cup(cup_type, 70_000 + seed).frame)
         outline = locate(raw, FORMAT, segment())[0]
-        spectra.append(unwrapped(centred_view(raw, FORMAT, outline), RIM_PX))
+        spectra.append(spectrum(raw, FORMAT, outline))
     return learn_orientation(spectra)
 
 
