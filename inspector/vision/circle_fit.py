@@ -54,7 +54,8 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
         before = solution
         information = (weights @ _PRODUCTS).reshape(3, 3) + _RIDGE
         # OpenCV's: of so few unknowns it takes a fifth of numpy's time.
-        solution = cv2.solve(information, (weights * offsets) @ _DESIGN)[1][:, 0]
+        pull = ((weights * offsets) @ _DESIGN)[:, None]
+        solution = cv2.solve(information, pull)[1].ravel()
         residual = offsets - _DESIGN @ solution
         spread = 1.4826 * float(np.partition(np.abs(residual[seen]), middle)[middle])
         reach = 4.0 * max(spread, _LEAST_SPREAD)

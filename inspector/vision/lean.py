@@ -81,7 +81,7 @@ def lean_of(view: NDArray[np.uint8], radii: NDArray[np.floating]) -> Lean:
         across, mixed, down = (slope * slope).T[0] @ (weight @ squares.T)
         pull = slope.T[0] @ ((weight * left) @ once.T)
         information = np.array([[across, mixed], [mixed, down]]) + np.eye(2)
-        step = cv2.solve(information, pull.astype(np.float64))[1][:, 0]
+        step = cv2.solve(information, pull.astype(np.float64)[:, None])[1].ravel()
         # A ring is only understood as far as it is blurred.
         shift -= step * min(1.0, 2 * blur / max(float(np.hypot(*step)), 1e-9))
     lean = Lean(float(shift[0]) * per_row, float(shift[1]) * per_row)

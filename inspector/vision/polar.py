@@ -98,7 +98,7 @@ def contrasted(view: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:
     light = _median_along(cv2.resize(view, (_CELLS, rows), interpolation=cv2.INTER_AREA))
     blur = _WINDOW // 2 | 1
     smooth = cv2.blur(_wrapped(light.astype(np.float32), blur), (blur, 1))[:, blur - 1 : 1 - blur]
-    ring = cv2.reduce(light, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F)
+    ring = cv2.reduce(light, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(rows, 1, 3)
     margin = max(round(columns / _CELLS), 1)
     taken = cv2.resize(contrast * smooth - ring, (columns + 2 * margin, rows))
     return np.asarray(
