@@ -8,6 +8,7 @@ What is large (frames, views) is put into memory mapped at both ends; the rest g
 """
 
 import contextlib
+import gc
 import mmap
 import os
 import pickle
@@ -318,6 +319,7 @@ def main() -> None:
     workers, *handed = map(int, sys.argv[1:])
     share_cores(workers)
     mine, theirs = (_Room(descriptor) for descriptor in handed[1:])
+    gc.freeze()  # what was imported stays: looking through it for rubbish would only delay a frame
     with contextlib.suppress(EOFError, ConnectionError):
         _serve(Connection(handed[0]), mine, theirs)
 

@@ -19,6 +19,8 @@ INNER, OUTER = 0.06, 1.02
 """First and last radius, as parts of the rim's."""
 _AROUND = 2
 """Samples for each column along the outer rings, averaged: they have more pixels than the view columns."""
+_COARSER = 3
+"""So many pixels of the cup image lie between two places that a heat map is folded to."""
 _CELLS = 49
 """Along a ring, whose means the light is looked for in."""
 _WINDOW = 9
@@ -135,9 +137,9 @@ def folded(heat: Map, rim_px: float, size: int, lean: Lean = UPRIGHT_CUP) -> Map
         size×size float32; what lies outside the rim has the map's least heat.
     """
     rows, columns = heat.shape
-    # A heat map has few positions: half as many places as pixels show all of it.
-    half = size // 2
-    offset = (np.arange(half, dtype=np.float32) - (half - 1) / 2) * np.float32(2 / rim_px)
+    # A heat map has few positions: a third of the pixels' rows and columns show all of it.
+    edge = size // _COARSER
+    offset = (np.arange(edge, dtype=np.float32) - (edge - 1) / 2) * np.float32(_COARSER / rim_px)
     right, down = np.meshgrid(offset, offset)
     radius, angle = ring_of(right, down, lean)
     row = (radius - INNER) * np.float32(rows / (OUTER - INNER)) - np.float32(0.5)
