@@ -446,7 +446,7 @@ def our_engine(bench: Bench, batches: list[int]) -> None:
                     float(np.median(spent)),
                     whole if batch == 1 else None,
                 )
-                replayed = network._hand.submit(_replay, network, batch, times).result()
+                replayed = network._hand.do(partial(_replay, network, batch, times))
                 bench.add(f"{way}, on the GPU", batch, replayed)
 
 
