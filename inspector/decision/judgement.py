@@ -108,15 +108,19 @@ def regions(picture: NDArray[np.float32], threshold: float) -> tuple[Region, ...
     Returns:
         At most 16, hottest first.
     """
-    count, labels, boxes, _ = cv2.connectedComponentsWithStats(
-        (picture > threshold).astype(np.uint8)
-    )
+    hot = (picture > threshold).astype(np.uint8)
+    # Most of a cup is cold, and need not be looked through more than once.
+    left, top, across, down = cv2.boundingRect(hot)
+    if not across:
+        return ()
+    around = slice(top, top + down), slice(left, left + across)
+    count, labels, boxes, _ = cv2.connectedComponentsWithStats(hot[around])
     found = []
     for label in range(1, count):
         x, y, width, height = (int(value) for value in boxes[label, :4])
         window = (slice(y, y + height), slice(x, x + width))
-        peak = float(picture[window][labels[window] == label].max())
-        found.append(Region(x, y, width, height, peak))
+        peak = float(picture[around][window][labels[window] == label].max())
+        found.append(Region(left + x, top + y, width, height, peak))
     return tuple(sorted(found, key=lambda region: -region.peak)[:MOST_REGIONS])
 
 

@@ -88,7 +88,9 @@ def upright(
     """
     keep, fill = _rim(shape)
     image = warped(rgb, to_picture, shape)
-    return np.asarray(cv2.bitwise_or(cv2.bitwise_and(image, keep), fill), np.uint8)
+    cv2.bitwise_and(image, keep, dst=image)
+    cv2.bitwise_or(image, fill, dst=image)
+    return image
 
 
 def polar(
