@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from inspector.core.part import PartId
-from inspector.core.verdict import Outcome, Reason
+from inspector.core.verdict import Outcome, Reason, Region
 from inspector.decision import (
     Calibration,
     enlarged,
@@ -125,6 +125,14 @@ def test_a_hot_spot_is_found_where_it_is() -> None:
     assert region.x <= 11 * 384 / 20 <= region.x + region.width
     assert region.y <= 5 * 384 / 20 <= region.y + region.height
     assert region.width < 100
+
+
+def test_regions_are_boxes_around_what_is_hot_the_hottest_first() -> None:
+    picture = np.zeros((384, 384), np.float32)
+    picture[10:14, 20:30] = 2.0
+    picture[300:310, 350:352] = 3.0
+    assert regions(picture, 1.0) == (Region(350, 300, 2, 10, 3.0), Region(20, 10, 10, 4, 2.0))
+    assert regions(picture, 3.0) == ()
 
 
 @quickly
