@@ -46,7 +46,8 @@ def assert_every_part_is_accounted_for(summary: dict[str, Any], parts: int) -> N
 def test_every_part_of_a_run_gets_its_own_verdict_its_own_row_and_its_own_way_at_the_gate(
     tmp_path: Path,
 ) -> None:
-    summary = run_demo(tmp_path, "--parts", "60", "--defect-rate", "0.3", "--seed", "5")
+    options = "--parts", "60", "--defect-rate", "0.3", "--seed", "5", "--workers", "2"
+    summary = run_demo(tmp_path, *options)
     assert_every_part_is_accounted_for(summary, 60)
     assert summary["defective"] >= 9
     assert summary["passed"] > 0
