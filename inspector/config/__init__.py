@@ -230,7 +230,11 @@ class LineSettings(Settings):
     )
     threads: int = Field(default=1, ge=1, le=64, description="CPU threads a network may use")
     workers: int = Field(
-        default=1, ge=1, le=64, description="parts looked at side by side, each with `threads`"
+        default=1,
+        ge=1,
+        le=64,
+        description="parts looked at side by side, each with `threads`, and if there are several each with a "
+        "process that finds its cups",
     )
     batch_slack_ms: float = Field(
         default=0.0,

@@ -1,8 +1,9 @@
 """``python -m inspector.inspection``: the process that decides. Started by the supervisor.
 
-Threads: one a lane speaks with its PLC, one a lane hears its camera, one looks at frames; they tell the
-loop, which owns the trackers and is the only one to decide. The heartbeat to the PLC is let through only
-while that loop turns and no command is overdue, so whatever hangs here makes the PLC reject.
+Threads: one a lane speaks with its PLC, one a lane hears its camera, one or more look at frames, with a
+process each if they are several; they tell the loop, which owns the trackers and is the only one to decide.
+The heartbeat to the PLC is let through only while that loop turns and no command is overdue, so whatever
+hangs here makes the PLC reject.
 """
 
 import argparse
