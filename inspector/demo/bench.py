@@ -27,7 +27,8 @@ from inspector.core.part import PartId
 from inspector.engine import Backend, Network, NetworkPool, load_network
 from inspector.engine.multiplications import multiplications
 from inspector.inspection.judge import Judge
-from inspector.inspection.sight import Sight, sights
+from inspector.inspection.sight import Sight
+from inspector.inspection.sight_process import sights
 from inspector.recipe import Recipe, load_recipe
 from inspector.recipe.graph_writer import GraphWriter
 from inspector.twin.cups import CupStream

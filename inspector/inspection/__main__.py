@@ -32,7 +32,7 @@ from inspector.inspection.eyes import Eyes
 from inspector.inspection.gate_link import GateLink
 from inspector.inspection.judge import Judge, refuse_all
 from inspector.inspection.lane import Lane
-from inspector.inspection.sight import sights
+from inspector.inspection.sight_process import sights
 from inspector.inspection.workbench import Workbench
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender

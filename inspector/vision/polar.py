@@ -97,10 +97,10 @@ def contrasted(view: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:
         contrast: so many times as far, each colour by itself, up to black and white.
     """
     rows, columns, _ = view.shape
-    cells = max(1, columns // _CELL)
+    cells = max(3, columns // _CELL)
     aside = int(_WINDOW * cells / 2)
     light = _median_along(cv2.resize(view, (cells, rows), interpolation=cv2.INTER_AREA), aside)
-    blur = aside | 1
+    blur = max(aside | 1, 3)
     smooth = cv2.blur(_wrapped(light.astype(np.float32), blur), (blur, 1))[:, blur - 1 : 1 - blur]
     ring = cv2.reduce(light, 1, cv2.REDUCE_AVG, dtype=cv2.CV_32F).reshape(rows, 1, 3)
     margin = max(round(columns / cells), 1)

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-import inspector.inspection.sight as sight_module
+import inspector.inspection.shared_room as shared_room
+import inspector.inspection.sight_process as sight_process
 from inspector.core.errors import EngineError
 from inspector.core.verdict import Reason
-from inspector.inspection.sight import SightError, SightHere, SightProcess, sights
+from inspector.inspection.sight import SightHere
+from inspector.inspection.sight_process import SightError, SightProcess, sights
 from inspector.recipe.manifest import ViewEntry
 from inspector.twin.cups import draw_cup
 from inspector.vision import UPRIGHT, CupImage, PixelError, Refusal
@@ -68,17 +70,36 @@ def test_a_frame_written_into_its_room_is_seen_there(frame: Raw, there: SightPro
     assert np.array_equal(view, SightHere().centred_view(frame, FORMAT, seen.outline))
 
 
-def test_a_frame_too_large_for_its_room_is_seen_all_the_same(
-    monkeypatch: pytest.MonkeyPatch, frame: Raw
+def test_the_picture_of_a_refused_part_stays_when_the_next_one_is_looked_at(
+    frame: Raw, there: SightProcess
 ) -> None:
-    monkeypatch.setattr(sight_module, "_ROOM", sight_module._ROOM + 1)
-    assert SightHere().room(10).size == 10
-    there = SightProcess(1)
-    monkeypatch.setattr(sight_module, "_ROOM", 1_000_000)
+    """It is kept until the part's command, and must not turn into another part's."""
+    first = there.locate(frame, FORMAT, segment())[0]
+    picture = there.centred_view(frame, FORMAT, first)
+    kept = picture.copy()
+    other = mosaic(draw_cup("type-03", 5).frame)
+    there.prepare(other, FORMAT, segment(), None, None, UPRIGHT)
+    there.centred_view(other, FORMAT, there.locate(other, FORMAT, segment())[0])
+    assert np.array_equal(picture, kept)
+
+
+def test_an_answer_about_another_frame_is_not_taken(frame: Raw, there: SightProcess) -> None:
+    def asks_for_another(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+        there._asked_for += 1
+        return segment()(pictures)
+
+    with pytest.raises(SightError, match="answered about another frame"):
+        there.prepare(frame, FORMAT, asks_for_another, None, None, UPRIGHT)
+    assert isinstance(there.prepare(frame, FORMAT, segment(), None, None, UPRIGHT), CupImage)
+
+
+def test_a_frame_too_large_for_its_room_is_seen_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, frame: Raw, there: SightProcess
+) -> None:
+    monkeypatch.setattr(shared_room, "ROOM", 1_000_000)
     room = there.room(frame.nbytes).reshape(frame.shape)
     room[:] = frame
     assert isinstance(there.prepare(room, FORMAT, segment(), None, None, UPRIGHT), CupImage)
-    there.close()
 
 
 def test_an_empty_belt_is_refused_as_it_is_here(frame: Raw, there: SightProcess) -> None:
@@ -129,11 +150,11 @@ def test_one_that_hangs_is_killed_and_another_takes_its_place(
     frame: Raw, there: SightProcess, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     there.wait()
-    monkeypatch.setattr(sight_module, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(sight_process, "_PATIENCE_S", 0.3)
     os.kill(there.pid, signal.SIGSTOP)
     with pytest.raises(SightError, match="said nothing for"):
         there.prepare(frame, FORMAT, segment(), None, None, UPRIGHT)
-    monkeypatch.setattr(sight_module, "_PATIENCE_S", 10.0)
+    monkeypatch.setattr(sight_process, "_PATIENCE_S", 10.0)
     assert isinstance(there.prepare(frame, FORMAT, segment(), None, None, UPRIGHT), CupImage)
 
 

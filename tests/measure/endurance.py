@@ -22,7 +22,7 @@ import psutil
 LOOK_S = 10.0
 PROCESSES = {
     "inspector.inspection": "inspection",
-    "inspector.inspection.sight": "sight",
+    "inspector.inspection.sight_process": "sight",
     "inspector.camera.acquire": "acquisition",
     "inspector.records": "records",
     "inspector.hmi": "page",

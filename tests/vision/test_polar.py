@@ -131,3 +131,10 @@ def test_the_seam_of_the_view_leaves_no_seam_in_the_heat() -> None:
     beside = heat[middle - 3 : middle + 3, middle + 100]
     assert np.ptp(beside) < 0.05
     assert beside.mean() == pytest.approx(1.0, abs=0.05)
+
+
+@pytest.mark.parametrize("columns", [16, 40, 160, 320, 592, 784])
+def test_an_evenly_lit_cup_stays_as_it_is_in_a_view_of_any_width(columns: int) -> None:
+    rings = np.arange(60, 156, 3, dtype=np.uint8)[:, None, None]
+    view = np.broadcast_to(rings, (32, columns, 3)).copy()
+    assert np.array_equal(contrasted(view, 3.0), view)
