@@ -32,6 +32,8 @@ from inspector.engine.network import (
 )
 
 _Result = TypeVar("_Result")
+_Deed = tuple[Callable[[], Any], "queue.SimpleQueue[tuple[Any, BaseException | None]]"]
+"""What is to be done, and where its result and error go."""
 _TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 _on_gpu = threading.Lock()
 """Held while anything runs: kernels cannot be recorded for one network, at a changeover say, while another
@@ -141,34 +143,30 @@ class _Hand:
     """
 
     def __init__(self) -> None:
-        self._asked: queue.SimpleQueue[Callable[[], Any] | None] = queue.SimpleQueue()
-        self._done: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
-        self._turn = threading.Lock()
-        given = self._asked, self._done
-        threading.Thread(target=_do_all, args=given, name="cuda", daemon=True).start()
+        self._asked: queue.SimpleQueue[_Deed | None] = queue.SimpleQueue()
+        threading.Thread(target=_do_all, args=(self._asked,), name="cuda", daemon=True).start()
         weakref.finalize(self, self._asked.put, None)
 
     def do(self, deed: Callable[[], _Result]) -> _Result:
         """Have it done, and wait; what it raises is raised here."""
-        with self._turn:
-            self._asked.put(deed)
-            result, error = self._done.get()
+        # A queue for each: nobody can be given what another asked for and did not wait for.
+        done: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+        self._asked.put((deed, done))
+        result, error = done.get()
         if error is not None:
             raise error
-        done: _Result = result
-        return done
+        given: _Result = result
+        return given
 
 
-def _do_all(
-    asked: queue.SimpleQueue[Callable[[], Any] | None],
-    done: queue.SimpleQueue[tuple[Any, BaseException | None]],
-) -> None:
-    while (deed := asked.get()) is not None:
+def _do_all(asked: queue.SimpleQueue[_Deed | None]) -> None:
+    while (one := asked.get()) is not None:
+        deed, done = one
         try:
             done.put((deed(), None))
         except BaseException as error:  # noqa: BLE001 - it is for whoever asked
             done.put((None, error))
-        del deed
+        del one, deed, done
 
 
 class _Bound:
