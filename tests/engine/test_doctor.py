@@ -8,7 +8,7 @@ from inspector.config import CameraSettings, LaneSettings, LineSettings
 from inspector.core.errors import EngineError
 from inspector.doctor import check_recipe
 from inspector.engine.detector import Detector
-from inspector.recipe import Recipe
+from inspector.recipe import Recipe, load_recipe
 
 ROOT = Path(__file__).parents[2]
 
@@ -30,7 +30,8 @@ def test_the_engine_has_a_row_of_its_own_that_says_how_near_the_golden_maps_it_i
     assert (whole.check, whole.level) == ("lane-1 recipe", "ok")
     assert (proven.check, proven.level) == ("lane-1 recipe: engine", "ok")
     assert proven.text.startswith("onnxruntime in float32 is within ")
-    assert "of the golden maps (0.084 is allowed); as configured" in proven.text
+    band = load_recipe(line.lanes[0].recipe, line.models).manifest.golden.band.map
+    assert f"of the golden maps ({band:.2g} is allowed); as configured" in proven.text
 
 
 def test_an_engine_that_disagrees_is_an_error_in_its_own_row(
