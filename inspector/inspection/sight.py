@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import inspector.vision
+from inspector.camera.ring import new_room
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import CupImage, CupOutline, OrientationReference, Refusal, Segment
 from inspector.vision.pixels import Raw
@@ -44,13 +45,10 @@ class Sight(Protocol):
 class SightHere:
     """See :class:`Sight`: in this process."""
 
+    room = staticmethod(new_room)
     locate = staticmethod(inspector.vision.locate)
     prepare = staticmethod(inspector.vision.prepare)
     centred_view = staticmethod(inspector.vision.centred_view)
-
-    def room(self, count: int) -> NDArray[np.uint8]:
-        """See :class:`Sight`."""
-        return np.empty(count, np.uint8)
 
     def close(self) -> None:
         """See :class:`Sight`."""

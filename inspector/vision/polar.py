@@ -98,7 +98,7 @@ def contrasted(view: NDArray[np.uint8], contrast: float) -> NDArray[np.uint8]:
     """
     rows, columns, _ = view.shape
     cells = max(3, columns // _CELL)
-    aside = int(_WINDOW * cells / 2)
+    aside = max(1, int(_WINDOW * cells / 2))
     light = _median_along(cv2.resize(view, (cells, rows), interpolation=cv2.INTER_AREA), aside)
     blur = max(aside | 1, 3)
     smooth = cv2.blur(_wrapped(light.astype(np.float32), blur), (blur, 1))[:, blur - 1 : 1 - blur]
@@ -117,8 +117,6 @@ def _median_along(cells: NDArray[np.uint8], aside: int) -> NDArray[np.uint8]:
         cells: rows×cells×3 uint8.
         aside: neighbours on either side.
     """
-    if aside == 0:
-        return cells
     around = _wrapped(cells, aside)
     shifted = [around[:, first : first + cells.shape[1]] for first in range(2 * aside + 1)]
     for rank in range(aside + 1):

@@ -21,7 +21,7 @@ _SEARCH = 8
 """Samples that a ray may be shifted, in each direction."""
 _ROUNDS = 4
 _SETTLED = 1e-4
-"""A shift below which no further round is made, in radii: what is left then is a tenth of it."""
+"""A shift below which no further round is made, in radii: a fifteenth of a frame pixel."""
 _EVERYWHERE = np.ones(RAYS, bool)
 _OFFSETS = np.arange(-_REACH - _SEARCH, _REACH + _SEARCH + 1)
 _EDGES = len(_OFFSETS) - 1

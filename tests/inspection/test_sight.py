@@ -4,6 +4,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -116,9 +117,9 @@ def test_a_wrong_pixel_format_is_the_same_error_as_here(frame: Raw, there: Sight
 def test_whatever_breaks_there_is_told_and_the_next_frame_is_seen(
     frame: Raw, there: SightProcess
 ) -> None:
-    strange: NDArray[np.uint8] = np.zeros((0, 0), np.uint8)
-    with pytest.raises(Exception, match=r"."):
-        there.prepare(strange, FORMAT, segment(), None, None, UPRIGHT)
+    no_view: Any = None
+    with pytest.raises(RuntimeError, match="AttributeError: 'NoneType'"):
+        there.prepare(frame, FORMAT, segment(), None, None, no_view)
     assert isinstance(there.prepare(frame, FORMAT, segment(), None, None, UPRIGHT), CupImage)
 
 
