@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from inspector.decision import Calibration, heat_map, image_score, normalised
 from inspector.detector.promise import Promise, ScoredOn, promised_threshold
+from inspector.recipe.view import cup_patches
 
 QUANTILE_A, QUANTILE_B = 0.9, 0.995
 """Of the heat on clean pictures; those of EfficientAD (Batzner et al., 2023)."""
@@ -47,6 +48,28 @@ def position_scale(distances: Maps) -> Maps:
         ValueError: the pictures are all alike.
     """
     return _trusted(cv2.blur(-distances.mean(axis=0), (3, 3)), len(distances))
+
+
+def round_scale(distances: Maps) -> Maps:
+    """The same for round views, whose patches beside the cup tell nothing, not of their neighbours either.
+
+    Args:
+        distances: n×h×w of clean pictures, D of Eq. 1.
+
+    Returns:
+        h×w; 1 beside the cup.
+
+    Raises:
+        ValueError: the pictures are all alike.
+    """
+    rows, columns = distances.shape[1:]
+    shown = np.zeros((rows, columns), np.float32)
+    shown.flat[cup_patches((rows, columns))] = 1
+    on_cup = shown > 0
+    spread = cv2.blur(-distances.mean(axis=0) * shown, (3, 3))[on_cup]
+    scale = np.ones_like(shown)
+    scale[on_cup] = _trusted(spread / cv2.blur(shown, (3, 3))[on_cup], len(distances))
+    return scale
 
 
 def radius_scale(distances: Maps) -> Maps:
@@ -101,7 +124,7 @@ def calibrate(
 
     Args:
         distances: n×h×w of clean pictures that taught nothing.
-        scale: from :func:`position_scale` or :func:`radius_scale` on other pictures; None to use none.
+        scale: from :func:`position_scale` or another scale on other pictures; None to use none.
         wanted: false-reject rate asked for.
         score_share: see ``Calibration``.
         scored_on: what the pictures are, if not held out.
@@ -131,7 +154,7 @@ def calibrate_left_out(
 
     Args:
         distances: n×h×w of ``leave_one_out``, at least two pictures.
-        scale_of: :func:`position_scale` or :func:`radius_scale`; None to use none.
+        scale_of: :func:`position_scale`, :func:`round_scale` or :func:`radius_scale`; None to use none.
         wanted: false-reject rate asked for.
         score_share: see ``Calibration``.
         left_out: pictures beside these; see ``promised_threshold``.

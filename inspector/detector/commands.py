@@ -46,7 +46,7 @@ CUP_IMAGE = 384
 _PLAN = TrainingPlan()
 _OFFERED = [name for name in STRATEGIES if name != "transfer"]
 """Transfer needs pictures of other types: a sweep over a folder of several has them."""
-ViewName = Literal["polar", "coarse", "upright"]
+ViewName = Literal["polar", "coarse", "upright", "round"]
 _Models = Annotated[Path, typer.Option(help="folder of the networks")]
 _Threads = Annotated[int, typer.Option(min=1, help="CPU threads")]
 _Background = Annotated[
@@ -91,7 +91,8 @@ def teach_command(
     view: Annotated[
         ViewName,
         typer.Option(
-            help="what of a cup is compared; coarse: polar, in little more than half the work"
+            help="what of a cup is compared; coarse: polar, in little more than half the work; "
+            "round: upright, without the patches beside the cup"
         ),
     ] = "polar",
     background: _Background = True,
@@ -124,7 +125,7 @@ def teach_command(
     """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""
     torch.set_num_threads(threads)
     if teacher is None:
-        on_rings = background and view != "upright"
+        on_rings = background and view in ("polar", "coarse")
         teacher = CUPS_TEACHER if on_rings and not as_published else Teacher().name
     seen = _view(view, background, teacher)
     polar = seen.kind == "polar"
@@ -146,6 +147,7 @@ def teach_command(
             columns=seen.columns if polar else 0,
             depth=depth or (POLAR_DEPTH.get(teacher, 0) if polar else 0),
             output_norm="final" if as_published else "plain",
+            cup_only=seen.kind == "round",
             file=teacher_file,
         ),
         view=seen,
@@ -237,9 +239,9 @@ def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
     if not background:
         side = Teacher(teacher).rows
         return ViewEntry(kind="whole", rows=side, columns=side)
-    if view != "upright":
-        return polar_view(teacher, coarse=view == "coarse")
-    return ViewEntry(kind="upright", rows=CUP_IMAGE, columns=CUP_IMAGE)
+    if view == "upright" or view == "round":
+        return ViewEntry(kind=view, rows=CUP_IMAGE, columns=CUP_IMAGE)
+    return polar_view(teacher, coarse=view == "coarse")
 
 
 def _prepared(

@@ -15,6 +15,7 @@ from inspector.detector.calibrating import (
     SCORE_SHARE,
     position_scale,
     radius_scale,
+    round_scale,
 )
 from inspector.detector.memory_bank import Neighbourhood
 from inspector.detector.promise import Promise
@@ -120,7 +121,13 @@ class Lesson:
     @property
     def scale_of(self) -> Callable[[Maps], Maps]:
         """What distances are divided by, from those of clean pictures."""
-        return radius_scale if self.view.kind == "polar" else position_scale
+        match self.view.kind:
+            case "polar":
+                return radius_scale
+            case "round":
+                return round_scale
+            case _:
+                return position_scale
 
     def words(self, promise: Promise) -> str:
         """How the numbers of a decision were fitted, for the recipe."""

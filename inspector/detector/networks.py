@@ -30,10 +30,12 @@ from inspector.recipe.graph import (
     IMAGE_STD,
     NORM_EPSILON,
     OutputNorm,
+    spread,
     write_transformer,
 )
 from inspector.recipe.sources import source
 from inspector.recipe.teacher import Teacher, fitted, graph_name, teacher_path, teacher_weights
+from inspector.recipe.view import cup_patches
 from inspector.recipe.weights import Weights
 
 _BATCH = 8
@@ -55,6 +57,7 @@ class Architecture:
         prefix_tokens: tokens beside those of the patches: 1 class, 2 class and distillation.
         output_norm: what is done to each position of the feature map last.
         adapted: whether an :class:`Adapter` follows, on features normalised ``plain``.
+        cup_only: leave out the patches of a cup image that lie beside the cup.
     """
 
     rows: int = 280
@@ -67,6 +70,7 @@ class Architecture:
     prefix_tokens: int = 0
     output_norm: OutputNorm = "plain"
     adapted: bool = False
+    cup_only: bool = False
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -97,6 +101,23 @@ class Adapter(nn.Module):
         """The same of B×C×h×w."""
         tokens: Tensor = self(features.flatten(2).transpose(1, 2))
         return tokens.transpose(1, 2).reshape(features.shape)
+
+
+class _Chosen(nn.Module):
+    """Some of the tokens, N×T×C to N×K×C.
+
+    Args:
+        numbers: of the tokens.
+    """
+
+    numbers: Tensor
+
+    def __init__(self, numbers: NDArray[np.int64]) -> None:
+        super().__init__()
+        self.register_buffer("numbers", torch.from_numpy(numbers), persistent=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens[:, self.numbers]
 
 
 class FeatureNetwork(nn.Module):
@@ -138,6 +159,15 @@ class FeatureNetwork(nn.Module):
         self.adapter: nn.Module = nn.Identity()
         if shape.adapted:
             self.adapter = Adapter(shape.outputs or shape.width)
+        self.spread_out: nn.Module = nn.Identity()
+        if shape.cup_only:
+            kept = cup_patches(shape.grid)
+            prefix = np.arange(shape.prefix_tokens)
+            # Where timm drops patches at random: between the positions and the first block.
+            self.transformer.patch_drop = _Chosen(np.concatenate([prefix, kept + len(prefix)]))
+            # A row of ones for all that are left out: as long as features normalised plain.
+            beside = nn.ConstantPad2d((0, 0, 0, 1), 1.0)
+            self.spread_out = nn.Sequential(beside, _Chosen(spread(kept, shape.grid)))
         self.register_buffer("mean", 255 * torch.tensor(IMAGE_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(IMAGE_STD).view(3, 1, 1), persistent=False)
 
@@ -162,7 +192,7 @@ class FeatureNetwork(nn.Module):
             tokens = tokens + offset
         tokens = self.transformer.forward_features(tokens)  # extra tokens, positions, blocks, norm
         tokens = tokens[:, self.architecture.prefix_tokens :]
-        tokens = self.adapter(self.head_norm(self.head(tokens)))
+        tokens = self.spread_out(self.adapter(self.head_norm(self.head(tokens))))
         features: Tensor = tokens.transpose(1, 2).reshape(len(tokens), -1, *self.architecture.grid)
         return features
 
@@ -189,6 +219,7 @@ def load_teacher(teacher: Teacher, models: Path = Path("models")) -> FeatureNetw
             outputs=None,
             prefix_tokens=known.prefix_tokens,
             output_norm=teacher.output_norm,
+            cup_only=teacher.cup_only,
             adapted=known.adapter is not None,
         )
     )
@@ -282,7 +313,14 @@ def write_graph(network: FeatureNetwork, path: Path) -> None:
     shape = network.architecture
     size = (shape.rows, shape.columns)
     try:
-        write_transformer(plain_weights(network), shape.heads, size, path, shape.output_norm)
+        write_transformer(
+            plain_weights(network),
+            shape.heads,
+            size,
+            path,
+            shape.output_norm,
+            cup_only=shape.cup_only,
+        )
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"

@@ -99,7 +99,8 @@ def joined(
         writer.take_over(second, "bank.", ("features", "distances"))
     else:
         _fit(compared, _map_shape(theirs), (channels, rows, columns))
-        _fit(compared, tuple(theirs["cells"]), tuple(given["cells"]))
+        for same in ("cells", "places"):
+            _fit(compared, tuple(theirs.get(same, ())), tuple(given.get(same, ())))
         tokens = writer.transformer("teacher.", given, patches)
         if _prefix(theirs) != _prefix(given):
             patches = writer.patches(theirs)
@@ -130,6 +131,8 @@ class _Fused(GraphWriter):
         x = self.node("Reshape", x, self.integers("cells", given["cells"].tolist()))
         x = self.node("Transpose", x, perm=[0, 1, 3, 2, 4, 5])
         x = self.node("Reshape", x, self.integers("tokens", given["tokens"].tolist()))
+        if "kept" in given:
+            x = self.node("Gather", x, self.constant("kept", given["kept"], np.int64), axis=1)
         if prefix := _prefix(given):
             ends = self.integers(f"prefix_{prefix}", [0, prefix, 0, 0, 0, 0])
             x = self.node("Pad", x, ends)
@@ -166,7 +169,8 @@ class _Fused(GraphWriter):
             x = self.node("Add", self._wide(x), bias)
         else:
             x = self._wide(self._without_prefix(given, x))
-        return self._last(name, given, x)
+        x = self._last(name, given, x)
+        return self.spread_out(x, given["places"]) if "places" in given else x
 
     def compare(self, teacher: str, student: str, rows: int, columns: int) -> None:
         """Eq. 1 of features N×(h·w)×C, as the graph's output."""

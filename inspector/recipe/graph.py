@@ -19,9 +19,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inspector.core.files import write_atomically
 from inspector.recipe.graph_writer import GraphWriter
+from inspector.recipe.view import cup_patches
 from inspector.recipe.weights import Weights, block_count, prefix_tokens
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -41,11 +43,14 @@ def write_transformer(
     size: tuple[int, int],
     path: Path,
     output_norm: OutputNorm = "plain",
+    *,
+    cup_only: bool = False,
 ) -> None:
     """Write the ONNX graph of a transformer, atomically.
 
     Input ``image``: uint8 N×rows×columns×3 RGB. Output ``features``: float32 N×C×h×w, the tokens after
-    the last block without class and distillation token, projected by ``head`` where there is one.
+    the last block without class and distillation token, projected by ``head`` where there is one. A
+    patch that was left out is as long as the others and alike in all pictures, so that D of Eq. 1 is 0.
 
     Args:
         weights: see the module's text.
@@ -53,16 +58,22 @@ def write_transformer(
         size: rows and columns of the input in pixels, multiples of the patch.
         path: where to.
         output_norm: what is done to each position last.
+        cup_only: leave out the patches of a cup image that lie beside the cup.
 
     Raises:
         OSError: the file cannot be written.
     """
-    model = transformer_graph(weights, heads, size, output_norm)
+    model = transformer_graph(weights, heads, size, output_norm, cup_only=cup_only)
     write_atomically(path, model.SerializeToString(deterministic=True))
 
 
 def transformer_graph(
-    weights: Weights, heads: int, size: tuple[int, int], output_norm: OutputNorm = "plain"
+    weights: Weights,
+    heads: int,
+    size: tuple[int, int],
+    output_norm: OutputNorm = "plain",
+    *,
+    cup_only: bool = False,
 ) -> Any:
     """The same as an ``onnx.ModelProto``."""
     from onnx import TensorProto, helper
@@ -72,10 +83,14 @@ def transformer_graph(
     grid = (size[0] // patch, size[1] // patch)
     prefix = prefix_tokens(weights)
 
-    x = _patch_tokens(writer, weights, patch, grid)
+    kept = cup_patches(grid) if cup_only else None
+    x = _patch_tokens(writer, weights, patch, grid, kept)
     if prefix:
         x = _with_prefix_tokens(writer, weights, x)
-    x = writer.node("Add", x, writer.constant("pos_embed", weights["pos_embed"][None]))
+    positions = weights["pos_embed"]
+    if kept is not None:
+        positions = np.concatenate([positions[:prefix], positions[prefix:][kept]])
+    x = writer.node("Add", x, writer.constant("pos_embed", positions[None]))
     for index in range(block_count(weights)):
         x = _block(writer, weights, f"blocks.{index}", heads, width // heads, x)
     if prefix:
@@ -96,6 +111,8 @@ def transformer_graph(
             x = writer.plain_norm(writer.node("Add", x, inner), channels)
     elif output_norm == "final":
         x = writer.norm(last_norm, weights, x)
+    if kept is not None:
+        x = writer.spread_out(x, spread(kept, grid))
     x = writer.node("Transpose", x, perm=[0, 2, 1])
     shape = writer.integers("map_shape", [0, channels, *grid])
     writer.node("Reshape", x, shape, output="features")
@@ -107,7 +124,20 @@ def transformer_graph(
     )
 
 
-def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: tuple[int, int]) -> str:
+def spread(kept: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
+    """For each position of a map its row among the kept patches, behind the last for one left out."""
+    places = np.full(grid[0] * grid[1], len(kept))
+    places[kept] = np.arange(len(kept))
+    return places
+
+
+def _patch_tokens(
+    writer: "_Writer",
+    weights: Weights,
+    patch: int,
+    grid: tuple[int, int],
+    kept: NDArray[np.int64] | None,
+) -> str:
     """Pixels to N×(h·w)×C: the patch embedding as one product, normalisation folded into it."""
     kernel = weights["patch_embed.weight"].astype(np.float64)
     mean = np.array(IMAGE_MEAN)[:, None, None]
@@ -125,6 +155,8 @@ def _patch_tokens(writer: "_Writer", weights: Weights, patch: int, grid: tuple[i
     x = writer.node(
         "Reshape", x, writer.integers("tokens", [0, grid[0] * grid[1], patch * patch * 3])
     )
+    if kept is not None:
+        x = writer.node("Gather", x, writer.constant("kept", kept, np.int64), axis=1)
     x = writer.node("MatMul", x, writer.constant("patch_embed.matrix", matrix))
     return writer.node("Add", x, writer.constant("patch_embed.bias", bias))
 

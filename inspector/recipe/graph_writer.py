@@ -35,6 +35,12 @@ class GraphWriter:
         axis = self.integers("first_axis", [0])
         return [self.node("Squeeze", name, axis) for name in names]
 
+    def spread_out(self, x: str, places: NDArray[np.int64]) -> str:
+        """N×K×C as N×P×C: each position's row by its number, ones for those behind the last."""
+        ends = self.integers("beside_ends", [0, 0, 0, 0, 1, 0])
+        x = self.node("Pad", x, ends, self.constant("beside", np.array(1)))
+        return self.node("Gather", x, self.constant("places", places, np.int64), axis=1)
+
     def constant(self, name: str, value: NDArray[Any], dtype: type = np.float32) -> str:
         """An array, written once however often it is asked for by this name."""
         from onnx import numpy_helper

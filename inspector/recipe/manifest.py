@@ -90,10 +90,11 @@ class GoldenEntry(Entry):
 class ViewEntry(Entry):
     """What of the picture the networks see."""
 
-    kind: Literal["upright", "polar", "whole"] = Field(
+    kind: Literal["upright", "round", "polar", "whole"] = Field(
         default="upright",
-        description="upright: the cup image; polar: the cup unwrapped around its rings' centres, in "
-        "even light, radius down, angle across; whole: the picture as it is, of things that are no cups",
+        description="upright: the cup image; round: its patches that show the cup, alone; polar: the "
+        "cup unwrapped around its rings' centres, in even light, radius down, angle across; whole: the "
+        "picture as it is, of things that are no cups",
     )
     rows: int = Field(default=384, gt=0, description="of the view, px")
     columns: int = Field(default=384, gt=0, description="of the view, px")

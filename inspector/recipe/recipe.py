@@ -68,6 +68,7 @@ class Recipe:
             columns=entry.columns,
             depth=entry.depth,
             output_norm=entry.output_norm,
+            cup_only=self.manifest.view.kind == "round",
         )
 
     def teacher_graph(self) -> Path:

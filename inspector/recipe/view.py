@@ -1,8 +1,13 @@
-"""The cup image as a network reads it; teaching and the line reduce it in this one way."""
+"""The cup image as a network reads it: in which size, and which of its patches show the cup."""
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+SIZE = 384
+"""Edge of the cup image in pixels."""
+RIM_PX = 180.0
+"""Radius of the rim in the cup image: 0.47 of its edge."""
 
 
 def network_view(image: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
@@ -10,3 +15,20 @@ def network_view(image: NDArray[np.uint8], rows: int, columns: int) -> NDArray[n
     if image.shape[:2] == (rows, columns):
         return image
     return np.asarray(cv2.resize(image, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def cup_patches(grid: tuple[int, int]) -> NDArray[np.int64]:
+    """Which patches of a cup image any pixel of the cup lies in; all others are grey, whatever the cup.
+
+    Args:
+        grid: rows and columns of patches that the cup image is cut into.
+
+    Returns:
+        Their numbers, row by row.
+    """
+    down, across = (
+        np.maximum(np.abs(np.arange(count) + 0.5 - count / 2) - 0.5, 0) * (SIZE / count)
+        for count in grid
+    )
+    # A pixel more, as the view has: the rim's own pixels are half outside.
+    return np.flatnonzero(np.hypot(down[:, None], across) < RIM_PX + 1)

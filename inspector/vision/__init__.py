@@ -1,5 +1,6 @@
 """Frame to cup image: demosaic, background removal, orientation. numpy and OpenCV."""
 
+from inspector.recipe.view import RIM_PX, SIZE
 from inspector.vision.background import INPUT_HEIGHT, INPUT_WIDTH, Segment, network_input
 from inspector.vision.cup_image import (
     CupImage,
@@ -16,7 +17,7 @@ from inspector.vision.learning import FEWEST, learn_orientation
 from inspector.vision.orientation import Orientation, OrientationReference
 from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import PixelError, demosaic
-from inspector.vision.views import GREY, RIM_PX, SIZE, UPRIGHT, heat_on_cup, whole
+from inspector.vision.views import GREY, UPRIGHT, heat_on_cup, whole
 
 __all__ = [
     "FEWEST",

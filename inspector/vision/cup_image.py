@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
+from inspector.recipe.view import RIM_PX, SIZE
 from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.orientation import Orientation, OrientationReference, Spectrum, unwrapped
@@ -16,8 +17,6 @@ from inspector.vision.outline import CupOutline, find_cups
 from inspector.vision.pixels import Raw, averaged, crop_box, demosaic, halvings
 from inspector.vision.rim import off_centre
 from inspector.vision.views import (
-    RIM_PX,
-    SIZE,
     UPRIGHT,
     fewer,
     pixels_a_radius,

@@ -1,8 +1,8 @@
 """What of a picture the networks compare, and a heat map of it brought back to what one looks at.
 
-``upright``: the cup image; ``polar``: the cup unwrapped around its rim's centre; ``whole``: the picture as
-it is, for things that are no cups. Each is taken from the picture's own pixels in one step, so that a
-larger view shows more of it.
+``upright``: the cup image; ``round``: the same, for networks that leave out what is beside the cup;
+``polar``: the cup unwrapped around its rim's centre; ``whole``: the picture as it is, for things that are no
+cups. Each is taken from the picture's own pixels in one step, so that a larger view shows more of it.
 """
 
 from functools import cache
@@ -12,14 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.recipe.manifest import ViewEntry
+from inspector.recipe.view import RIM_PX, SIZE
 from inspector.vision.lean import UPRIGHT_CUP, Lean, lean_of
 from inspector.vision.pixels import averaged, halvings
 from inspector.vision.polar import INNER, OUTER, contrasted, folded, ring_radii, unrolled
 
-SIZE = 384
-"""Edge of the cup image in pixels."""
-RIM_PX = 180.0
-"""Radius of the rim in the cup image: 0.47 of its edge."""
 UPRIGHT = ViewEntry()
 """The published view: the networks compare the cup image (§3)."""
 GREY = 128

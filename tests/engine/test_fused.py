@@ -18,7 +18,7 @@ from inspector.engine.half import halved
 from inspector.recipe import load_recipe
 from inspector.recipe.bank_graph import write_bank
 from inspector.recipe.graph import OutputNorm, write_transformer
-from tests.engine.small import HEADS, SIZE, small_graph, small_weights
+from tests.engine.small import HEADS, SIZE, round_graph, small_graph, small_weights
 
 ROOT = Path(__file__).parents[2]
 _SPLIT = np.float32(2**13 + 1)
@@ -124,6 +124,29 @@ def test_teacher_and_bank_in_one_graph_give_the_same_distances(tmp_path: Path) -
     assert whole is not None
     expected = load_network(tmp_path / "bank.onnx").run(load_network(teacher).run(_views()))
     assert np.abs(_run(whole, "distances", _views()) - expected).max() < 1e-5
+
+
+def test_what_is_beside_the_cup_is_left_out_as_well(tmp_path: Path) -> None:
+    views = np.random.default_rng(0).integers(0, 255, (3, 112, 112, 3), dtype=np.uint8)
+    teacher = round_graph(tmp_path / "teacher.onnx", 1, prefix=2)
+    student = round_graph(tmp_path / "student.onnx", 2)
+    features = [load_network(path).run(views) for path in (teacher, student)]
+    for path, expected in zip((teacher, student), features, strict=True):
+        found = _run(fused(path, np.float32), "features", views)
+        assert np.abs(found - expected).max() < 1e-5 * np.abs(expected).max()
+    whole = joined(teacher, student, np.float32)
+    assert whole is not None
+    expected = -0.5 * np.square(features[1] - features[0]).mean(axis=1)
+    found = _run(whole, "distances", views)
+    assert np.abs(found - expected).max() < 1e-5
+    assert (found[:, 0, 0] == 0).all()
+    assert (found[:, 0, 1] < -0.01).all()
+
+
+def test_a_student_of_the_whole_picture_does_not_fit_a_teacher_of_the_cup(tmp_path: Path) -> None:
+    whole = round_graph(tmp_path / "student.onnx", 2, cup_only=False)
+    with pytest.raises(EngineError, match=r"student\.onnx is for"):
+        joined(round_graph(tmp_path / "teacher.onnx", 1), whole)
 
 
 def test_networks_that_do_not_fit_are_refused(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from inspector.core.errors import EngineError
 from inspector.engine import Backend, Network, load_network
 from inspector.recipe.weights import file_sha256
-from tests.engine.small import SIZE, runnable, small_graph
+from tests.engine.small import SIZE, round_graph, runnable, small_graph
 
 
 @pytest.fixture(params=Backend)
@@ -41,6 +41,17 @@ def test_a_picture_gets_the_same_result_alone_and_in_company(network: Network) -
     batch = _views(5)
     alone = np.concatenate([network.run(batch[i : i + 1]) for i in range(5)])
     assert np.abs(network.run(batch) - alone).max() < 1e-5
+
+
+def test_what_is_beside_a_cup_is_left_out(tmp_path: Path, backend: Backend) -> None:
+    network = load_network(round_graph(tmp_path / "round.onnx", 1, prefix=2), backend=backend)
+    views = np.random.default_rng(0).integers(0, 255, (2, 112, 112, 3), dtype=np.uint8)
+    views[1] = views[0]
+    views[1, :14, :14] = 0
+    one, other = network.run(views)
+    assert np.abs(one - other).max() < 1e-5
+    assert (one[:, 0, 0] == 1).all()
+    assert np.abs(one[:, 0, 1].mean()) < 1e-5
 
 
 def test_each_position_is_normalised_over_its_channels(network: Network) -> None:

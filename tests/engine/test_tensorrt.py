@@ -11,7 +11,7 @@ from inspector.engine.engine_file import EngineKey, engine_file, kept_engine
 from inspector.engine.half import halved
 from inspector.engine.tensorrt_builder import Library, build_engine, open_library
 from inspector.recipe import load_recipe, teacher_path
-from tests.engine.small import small_graph, why_no_gpu
+from tests.engine.small import round_graph, small_graph, why_no_gpu
 
 ROOT = Path(__file__).parents[2]
 KEY = EngineKey("ab" * 32, "float16", "tensorrt_rtx 1.7.1.116", "GPU of a test, 8.9")
@@ -36,6 +36,15 @@ def test_the_teacher_is_built_with_its_products_in_half_precision(
     assert built.given == ("features", "FLOAT", (-1, 192, 12, 37))
     assert built.products == {"HALF"}
     assert len(built.plan) > 1_000_000
+
+
+def test_a_teacher_that_leaves_out_what_is_beside_the_cup_is_built(
+    library: Library, tmp_path: Path
+) -> None:
+    path = round_graph(tmp_path / "round.onnx", 1, prefix=2)
+    built = build_engine(library, path, halved(path))
+    assert built.given == ("features", "FLOAT", (-1, 16, 8, 8))
+    assert built.products == {"HALF"}
 
 
 def test_the_bank_is_built_in_float32(library: Library) -> None:

@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from inspector.recipe.view import RIM_PX, SIZE
 from inspector.twin.cups import draw_cup
 from inspector.vision import UPRIGHT_CUP, CupImage, Lean, prepare
 from inspector.vision.lean import lean_of, ring_centres, ring_of
 from inspector.vision.polar import ring_radii, unrolled
-from inspector.vision.views import RIM_PX, SIZE
 from tests.vision.bench import FORMAT, TYPES, mosaic, segment
 
 LEANS = st.builds(Lean, st.floats(-0.06, 0.06), st.floats(-0.06, 0.06))
