@@ -304,8 +304,13 @@ def plain_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     return plain(network.state_dict())
 
 
-def write_graph(network: FeatureNetwork, path: Path) -> None:
+def write_graph(network: FeatureNetwork, path: Path, *, apart: bool = False) -> None:
     """Write the ONNX graph that computes what the network computes.
+
+    Args:
+        network: which one.
+        path: where to.
+        apart: see ``inspector.recipe.graph.write_transformer``.
 
     Raises:
         EngineError: the file cannot be written.
@@ -320,6 +325,7 @@ def write_graph(network: FeatureNetwork, path: Path) -> None:
             path,
             shape.output_norm,
             cup_only=shape.cup_only,
+            apart=apart,
         )
     except OSError as error:
         raise EngineError(

@@ -26,7 +26,6 @@ from inspector.detector.guard import suspects
 from inspector.detector.lesson import Lesson
 from inspector.detector.memory_bank import learn_bank, leave_one_out
 from inspector.detector.networks import (
-    export_teacher,
     features,
     load_teacher,
     student_shape,
@@ -99,7 +98,7 @@ def teach(
     see, narrow = partial(features, teacher), None
     if lesson.precision == "int8":
         _enough_to_compare(len(views))
-        narrow = narrowed(export_teacher(lesson.teacher, teacher, models), views)
+        narrow = narrowed(teacher, views)
         tell(_compared(see, narrow.see, views, lesson))
         seen = narrow.see(views)
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)

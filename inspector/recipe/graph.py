@@ -15,6 +15,7 @@ linear matrices are outputs × inputs.
 The names of constants inside the graph are part of its bytes, which recipes pin: they stay.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -31,6 +32,7 @@ IMAGE_MEAN = (0.485, 0.456, 0.406)
 IMAGE_STD = (0.229, 0.224, 0.225)
 NORM_EPSILON = 1e-6
 
+Matrix = NDArray[np.floating]
 OutputNorm = Literal["plain", "final", "none"]
 """What is done to each position of a feature map last. ``plain``: normalised over its channels, a
 LayerNorm without weights, so that Eq. 1 compares directions, not lengths (it then equals minus the
@@ -45,6 +47,7 @@ def write_transformer(
     output_norm: OutputNorm = "plain",
     *,
     cup_only: bool = False,
+    apart: bool = False,
 ) -> None:
     """Write the ONNX graph of a transformer, atomically.
 
@@ -59,11 +62,13 @@ def write_transformer(
         path: where to.
         output_norm: what is done to each position last.
         cup_only: leave out the patches of a cup image that lie beside the cup.
+        apart: queries, keys and values as products of their own: what an engine does to a product's
+            result, turning the keys round, it can then do while it multiplies.
 
     Raises:
         OSError: the file cannot be written.
     """
-    model = transformer_graph(weights, heads, size, output_norm, cup_only=cup_only)
+    model = transformer_graph(weights, heads, size, output_norm, cup_only=cup_only, apart=apart)
     write_atomically(path, model.SerializeToString(deterministic=True))
 
 
@@ -74,6 +79,7 @@ def transformer_graph(
     output_norm: OutputNorm = "plain",
     *,
     cup_only: bool = False,
+    apart: bool = False,
 ) -> Any:
     """The same as an ``onnx.ModelProto``."""
     from onnx import TensorProto, helper
@@ -92,7 +98,7 @@ def transformer_graph(
         positions = np.concatenate([positions[:prefix], positions[prefix:][kept]])
     x = writer.node("Add", x, writer.constant("pos_embed", positions[None]))
     for index in range(block_count(weights)):
-        x = _block(writer, weights, f"blocks.{index}", heads, width // heads, x)
+        x = _block(writer, weights, f"blocks.{index}", heads, x, apart=apart)
     if prefix:
         first = ("one", "two")[prefix - 1]
         bounds = [
@@ -174,17 +180,19 @@ def _with_prefix_tokens(writer: "_Writer", weights: Weights, x: str) -> str:
     return writer.node("Concat", *tokens, x, axis=1)
 
 
-def _block(writer: "_Writer", weights: Weights, name: str, heads: int, size: int, x: str) -> str:
+def _block(
+    writer: "_Writer", weights: Weights, name: str, heads: int, x: str, *, apart: bool
+) -> str:
     """One pre-norm block: attention, then the two-layer perceptron, each added to its input."""
-    qkv = writer.linear(f"{name}.attn.qkv", weights, writer.norm(f"{name}.norm1", weights, x))
-    qkv = writer.node("Reshape", qkv, writer.integers("qkv_shape", [0, 0, 3, heads, size]))
-    qkv = writer.node("Transpose", qkv, perm=[2, 0, 3, 1, 4])
-    query, key, value = writer.split(qkv, 3)
-    query = writer.node("Mul", query, writer.constant("attention_scale", np.array(size**-0.5)))
-    scores = writer.node("MatMul", query, writer.node("Transpose", key, perm=[0, 1, 3, 2]))
-    mixed = writer.node("MatMul", writer.node("Softmax", scores, axis=-1), value)
+    normed = writer.norm(f"{name}.norm1", weights, x)
+    asked = writer.apart if apart else writer.together
+    query, key, value = asked(f"{name}.attn.qkv", weights, normed, heads)
+    mixed = writer.node(
+        "MatMul", writer.node("Softmax", writer.node("MatMul", query, key), axis=-1), value
+    )
     mixed = writer.node("Transpose", mixed, perm=[0, 2, 1, 3])
-    mixed = writer.node("Reshape", mixed, writer.integers("joined", [0, 0, heads * size]))
+    width = len(weights[f"{name}.norm1.weight"])
+    mixed = writer.node("Reshape", mixed, writer.integers("joined", [0, 0, width]))
     x = writer.node("Add", x, writer.linear(f"{name}.attn.proj", weights, mixed))
     inner = writer.linear(f"{name}.mlp.fc1", weights, writer.norm(f"{name}.norm2", weights, x))
     inner = writer.linear(f"{name}.mlp.fc2", weights, writer.node("Gelu", inner))
@@ -195,10 +203,35 @@ class _Writer(GraphWriter):
     """A writer that knows the layers of a transformer."""
 
     def linear(self, name: str, weights: Weights, x: str) -> str:
-        product = self.node(
-            "MatMul", x, self.constant(f"{name}.matrix", weights[f"{name}.weight"].T)
-        )
-        return self.node("Add", product, self.constant(f"{name}.bias", weights[f"{name}.bias"]))
+        return self._product(name, weights[f"{name}.weight"], weights[f"{name}.bias"], x)
+
+    def together(self, name: str, weights: Weights, x: str, heads: int) -> Sequence[str]:
+        """Queries and values, N×H×T×c, and keys, N×H×c×T, from one product."""
+        size = len(weights[f"{name}.weight"]) // (3 * heads)
+        qkv = self.linear(name, weights, x)
+        qkv = self.node("Reshape", qkv, self.integers("qkv_shape", [0, 0, 3, heads, size]))
+        qkv = self.node("Transpose", qkv, perm=[2, 0, 3, 1, 4])
+        query, key, value = self.split(qkv, 3)
+        query = self.node("Mul", query, self.constant("attention_scale", np.array(size**-0.5)))
+        return query, self.node("Transpose", key, perm=[0, 1, 3, 2]), value
+
+    def apart(self, name: str, weights: Weights, x: str, heads: int) -> Sequence[str]:
+        """The same from a product each."""
+        matrices, biases = (np.split(weights[f"{name}.{kind}"], 3) for kind in ("weight", "bias"))
+        size = len(biases[0]) // heads
+        shape = self.integers("heads_shape", [0, 0, heads, size])
+
+        def headed(number: int, factor: float, order: list[int]) -> str:
+            matrix, bias = factor * matrices[number], factor * biases[number]
+            product = self._product(f"{name}.{'qkv'[number]}", matrix, bias, x)
+            return self.node("Transpose", self.node("Reshape", product, shape), perm=order)
+
+        queries = headed(0, size**-0.5, [0, 2, 1, 3])
+        return queries, headed(1, 1.0, [0, 2, 3, 1]), headed(2, 1.0, [0, 2, 1, 3])
+
+    def _product(self, name: str, matrix: Matrix, bias: Matrix, x: str) -> str:
+        product = self.node("MatMul", x, self.constant(f"{name}.matrix", matrix.T))
+        return self.node("Add", product, self.constant(f"{name}.bias", bias))
 
     def norm(self, name: str, weights: Weights, x: str) -> str:
         scale = self.constant(f"{name}.weight", weights[f"{name}.weight"])

@@ -233,13 +233,14 @@ def test_without_the_hub_the_message_names_the_ways_out(
 @pytest.mark.parametrize("outputs", [None, 32])
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("prefix", [0, 1, 2])
+@pytest.mark.parametrize("apart", [False, True])
 def test_the_graph_computes_what_torch_computes(
-    tmp_path: Path, prefix: int, norm: OutputNorm, outputs: int | None
+    tmp_path: Path, apart: bool, prefix: int, norm: OutputNorm, outputs: int | None
 ) -> None:
     shape = replace(SMALL, prefix_tokens=prefix, output_norm=norm, outputs=outputs)
     network = _random(FeatureNetwork(shape))
     assert isinstance(network, FeatureNetwork)
-    write_graph(network, tmp_path / "network.onnx")
+    write_graph(network, tmp_path / "network.onnx", apart=apart)
     pictures = _pictures(42, 56, count=2)
     expected = _features(network, pictures)
     assert expected.shape == (2, outputs or 24, 3, 4)

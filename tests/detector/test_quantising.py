@@ -67,7 +67,7 @@ def test_every_product_with_weights_is_of_int8_but_the_first(recipe: Recipe) -> 
     ]
     assert wide == ["patch_embed.matrix"]
     matrices = [tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2]
-    assert matrices.count(onnx.TensorProto.INT8) == 2 * 4
+    assert matrices.count(onnx.TensorProto.INT8) == 2 * 6
 
 
 @pytest.mark.parametrize("backend", Backend)
