@@ -30,8 +30,10 @@ _PERCENTILE = 99.99
 """Of a factor's numbers that its range holds; a few lie so far out that all others would be blurred for them.
 In trials on 24 clean cups, of which no command was kept, the small teacher's features had a mean cosine error
 of 0.003, against 0.010 with 99.9, 0.007 with 99.999 and 0.097 with the whole range."""
-_KEPT = ("patch_embed.matrix",)
-"""Products that stay float32: of pixels, all above nought, whose sums overflow AVX2's 16 bits."""
+_PIXELS = ("patch_embed.matrix",)
+"""Products that stay float32: of pixels, all above nought, whose sums overflow AVX2's 16 bits; and those
+of attention's shares and values: hundreds share a whole, so that in eight bits most are nought or twice what
+they should be, and features were off by seven times as much (``docs/measurements/engine.md``)."""
 _MARGIN = 2.0
 """The band is so many times what one engine was seen to differ: others round elsewhere."""
 _MOST_LOST = 0.2
@@ -64,14 +66,17 @@ def narrowed(teacher: FeatureNetwork, views: NDArray[np.uint8]) -> Narrow:
     chosen = np.linspace(0, len(views) - 1, min(len(views), _PICTURES)).round().astype(int)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "teacher.onnx"
-        # Apart, OpenVINO takes a tenth less time; ONNX Runtime a tenth more, which has no use for int8 there.
+        # Apart, OpenVINO takes a twentieth less time.
         write_graph(teacher, path, apart=True)
         model = onnx.load(path)
-        kept = []
         for number, node in enumerate(model.graph.node):
             node.name = f"{node.op_type}-{number}"
-            if node.op_type == "MatMul" and node.input[1] in _KEPT:
-                kept.append(node.name)
+        shares = {node.output[0] for node in model.graph.node if node.op_type == "Softmax"}
+        kept = [
+            node.name
+            for node in model.graph.node
+            if node.op_type == "MatMul" and (node.input[1] in _PIXELS or node.input[0] in shares)
+        ]
         add_pre_process_metadata(model)
         with contextlib.redirect_stdout(io.StringIO()):  # it tells every step
             quantize_static(
@@ -90,6 +95,8 @@ def narrowed(teacher: FeatureNetwork, views: NDArray[np.uint8]) -> Narrow:
                     "MatMulConstBOnly": True,
                     "OpTypesToExcludeOutputQuantization": ["MatMul"],
                     "CalibPercentile": _PERCENTILE,
+                    # Each product its own: where three share one, ONNX Runtime multiplies in float32.
+                    "DedicatedQDQPair": True,
                 },
             )
         network = load_network(path, threads=torch.get_num_threads())

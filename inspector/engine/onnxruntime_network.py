@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.engine.network import MEND, check_batch, finite, first_line, item_shape, unloadable
 
+NOT_OPTIMISED = ["CommonSubexpressionElimination"]
+"""It would put together what quantised graphs hold apart: what several products share, the library
+makes a float32 again before it multiplies."""
 _TYPES: dict[str, type[np.generic]] = {"tensor(uint8)": np.uint8, "tensor(float)": np.float32}
 
 
@@ -33,7 +36,10 @@ class OnnxRuntimeNetwork:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(
-                str(path), options, providers=["CPUExecutionProvider"]
+                str(path),
+                options,
+                providers=["CPUExecutionProvider"],
+                disabled_optimizers=NOT_OPTIMISED,
             )
         except Exception as error:  # the library's errors share no base class
             raise unloadable(path, "onnxruntime", error) from error

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ from inspector.engine import (
     verify_golden,
 )
 from inspector.engine.half import halved
+from inspector.engine.onnxruntime_network import NOT_OPTIMISED
 from inspector.engine.tensorrt_builder import build_engine, open_library
 from inspector.recipe import Recipe, load_recipe
 from tests.detector.test_teaching import LESSON, clean_cups
@@ -68,6 +70,23 @@ def test_every_product_with_weights_is_of_int8_but_the_first(recipe: Recipe) -> 
     assert wide == ["patch_embed.matrix"]
     matrices = [tensor.data_type for tensor in graph.initializer if len(tensor.dims) == 2]
     assert matrices.count(onnx.TensorProto.INT8) == 2 * 6
+
+
+def test_onnx_runtime_multiplies_in_int8_what_is_written_so(recipe: Recipe, tmp_path: Path) -> None:
+    """Two blocks of six products with weights and that of queries and keys; the rest is float32."""
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 3
+    for disabled, narrow in ((NOT_OPTIMISED, 2 * (6 + 1)), ([], 2 * (3 + 1))):
+        onnxruntime.InferenceSession(
+            str(recipe.teacher_graph()),
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=disabled,
+        )
+        graph = onnx.load(tmp_path / "optimised.onnx").graph
+        kinds = [node.op_type for node in graph.node]
+        assert kinds.count("MatMulIntegerToFloat") == narrow
 
 
 @pytest.mark.parametrize("backend", Backend)

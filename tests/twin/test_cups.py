@@ -173,6 +173,15 @@ def test_a_slight_defect_is_smaller_or_fainter_than_a_plain_one(kind: DefectKind
     assert 0 < visible[0.1] < visible[1.0]
 
 
+def test_as_many_cups_are_wet_as_are_asked_for() -> None:
+    def wet(seed: int, share: float) -> bool:
+        dry = draw_cup("type-01", seed, droplets=0).frame
+        return not np.array_equal(draw_cup("type-01", seed, wet_share=share).frame, dry)
+
+    assert [wet(seed, 0) for seed in range(2)] == [False, False]
+    assert [wet(seed, 1) for seed in range(2)] == [True, True]
+
+
 def test_nothing_clips_even_on_wet_cups() -> None:
     for cup_type in CUP_TYPES:
         frame = draw_cup(cup_type, 4, droplets=25).frame

@@ -13,6 +13,7 @@ from inspector.twin.cups.cup_types import CUP_TYPES, cup_type_named
 from inspector.twin.cups.dataset import fingerprint, write_dataset
 from inspector.twin.cups.dataset_plan import planned_pictures
 from inspector.twin.cups.image_set import FrameFormat, write_image_set, write_picture
+from inspector.twin.cups.picture import WET_SHARE
 from inspector.twin.cups.sheet import contact_sheet
 
 app = typer.Typer(name="twin", no_args_is_help=True, add_completion=False)
@@ -65,10 +66,19 @@ def images(
     frame_format: Annotated[
         FrameFormat, typer.Option("--format", help="Of the frames.")
     ] = FrameFormat.JPG,
+    wet: Annotated[
+        float, typer.Option(min=0, max=1, help="Share of the cups that carry drops.")
+    ] = WET_SHARE,
 ) -> None:
     """Write frames, masks and truth in the layout of MVTec AD."""
     written = write_image_set(
-        out, cup_type_named(cup_type), count, seed, defects=defects, frame_format=frame_format
+        out,
+        cup_type_named(cup_type),
+        count,
+        seed,
+        defects=defects,
+        frame_format=frame_format,
+        wet_share=wet,
     )
     with _progress() as progress:
         for _ in progress.track(written, total=count, description=f"drawing {cup_type}"):

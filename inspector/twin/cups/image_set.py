@@ -20,7 +20,7 @@ from inspector.twin.cups.arrays import Picture
 from inspector.twin.cups.camera import through_mosaic
 from inspector.twin.cups.cup_types import CupType
 from inspector.twin.cups.defect_kinds import DefectKind
-from inspector.twin.cups.picture import CupPicture, draw_cup
+from inspector.twin.cups.picture import WET_SHARE, CupPicture, draw_cup
 from inspector.twin.cups.truth import CupTruth
 
 _IMAGE_SET: Final = 1
@@ -66,6 +66,7 @@ def write_image_set(
     *,
     defects: bool,
     frame_format: FrameFormat = FrameFormat.JPG,
+    wet_share: float = WET_SHARE,
 ) -> Iterator[Path]:
     """Draws and writes cups one by one; yields the path of each frame once it is written.
 
@@ -77,6 +78,7 @@ def write_image_set(
         defects: False writes clean cups to ``train/good``; True writes to ``test``, in turn a
             clean cup and one of each kind of defect.
         frame_format: JPEG (quality 95, full colour resolution) or PNG.
+        wet_share: how many cups carry drops, 0 … 1.
 
     Raises:
         ImageWriteError: a file cannot be written.
@@ -88,7 +90,13 @@ def write_image_set(
     for number in range(count):
         kind = kinds[number % len(kinds)]
         severity = float(random.uniform(*_SEVERITIES))
-        picture = draw_cup(cup_type, int(random.integers(2**62)), defect=kind, severity=severity)
+        picture = draw_cup(
+            cup_type,
+            int(random.integers(2**62)),
+            defect=kind,
+            severity=severity,
+            wet_share=wet_share,
+        )
         place = place_of(part, kind)
         records.append(write_cup(folder, place, f"{number:04d}", picture, frame_format))
         yield folder / records[-1]["frame"]

@@ -71,6 +71,7 @@ def draw_cup(
     stance: Stance | None = None,
     wear: float = 1.0,
     droplets: int | None = None,
+    wet_share: float = WET_SHARE,
 ) -> CupPicture:
     """Draws one cup; the same arguments give the same bytes.
 
@@ -87,7 +88,8 @@ def draw_cup(
         angle_deg: the print's angle as in ``CupTruth``, met within 0.05°; any angle if None.
         stance: how the cup stands; as ``Stance.drawn`` if None.
         wear: permitted traces of use; 1 is usual, 0 is a new cup.
-        droplets: drops of water; if None, one cup in four has some.
+        droplets: drops of water; if None, some cups have 1 to 19.
+        wet_share: how many of them have, 0 … 1.
 
     Raises:
         UnknownCupTypeError: there is no cup type of that name.
@@ -109,7 +111,7 @@ def draw_cup(
     canvas = Canvas(surface, turn, _lit(surface, turn, exposure, texture))
     apply_print(canvas.lit, surface, turn)
     wet = random(_Purpose.DROPLETS, take)
-    usual_drops = int(wet.integers(1, 20)) if wet.random() < WET_SHARE else 0
+    usual_drops = int(wet.integers(1, 20)) if wet.random() < wet_share else 0
 
     shown: MaskPatch | None = None
     defects: tuple[DrawnDefect, ...] = ()
