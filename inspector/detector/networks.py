@@ -30,12 +30,11 @@ from inspector.recipe.graph import (
     IMAGE_STD,
     NORM_EPSILON,
     OutputNorm,
-    spread,
     write_transformer,
 )
 from inspector.recipe.sources import source
 from inspector.recipe.teacher import Teacher, fitted, graph_name, teacher_path, teacher_weights
-from inspector.recipe.view import cup_patches
+from inspector.recipe.view import cup_patches, spread
 from inspector.recipe.weights import Weights
 
 _BATCH = 8

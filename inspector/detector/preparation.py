@@ -65,7 +65,7 @@ def prepare_frames(
     Args:
         files: frames, for ``learn`` at different angles.
         segment: the background network.
-        view: upright or polar.
+        view: upright, round or polar.
         orientation: ``learn`` what upright is from these frames, turn the cups by a reference that is
             there, or leave them as they lie.
         on_progress: called after every picture of each of the three passes.

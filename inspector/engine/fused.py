@@ -99,8 +99,7 @@ def joined(
         writer.take_over(second, "bank.", ("features", "distances"))
     else:
         _fit(compared, _map_shape(theirs), (channels, rows, columns))
-        for same in ("cells", "places"):
-            _fit(compared, tuple(theirs.get(same, ())), tuple(given.get(same, ())))
+        _fit(compared, _patches(theirs), _patches(given))
         tokens = writer.transformer("teacher.", given, patches)
         if _prefix(theirs) != _prefix(given):
             patches = writer.patches(theirs)
@@ -283,6 +282,12 @@ def _folded(
         bias = bias + given[f"{norm}.bias"].astype(np.float64) @ matrix
         matrix = given[f"{norm}.weight"].astype(np.float64)[:, None] * matrix
     return matrix, bias
+
+
+def _patches(given: Arrays) -> tuple[int, ...]:
+    """How pictures are cut into patches, and how many of them are looked at."""
+    cells = given["cells"].tolist()
+    return (*cells, len(given["kept"]) if "kept" in given else cells[1] * cells[3])
 
 
 def _prefix(given: Arrays) -> int:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from inspector.core.files import write_atomically
 from inspector.recipe.graph_writer import GraphWriter
-from inspector.recipe.view import cup_patches
+from inspector.recipe.view import cup_patches, spread
 from inspector.recipe.weights import Weights, block_count, prefix_tokens
 
 IMAGE_MEAN = (0.485, 0.456, 0.406)
@@ -128,13 +128,6 @@ def transformer_graph(
         helper.make_tensor_value_info("image", TensorProto.UINT8, ["batch", *size, 3]),
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", channels, *grid]),
     )
-
-
-def spread(kept: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
-    """For each position of a map its row among the kept patches, behind the last for one left out."""
-    places = np.full(grid[0] * grid[1], len(kept))
-    places[kept] = np.arange(len(kept))
-    return places
 
 
 def _patch_tokens(

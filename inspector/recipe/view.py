@@ -32,3 +32,10 @@ def cup_patches(grid: tuple[int, int]) -> NDArray[np.int64]:
     )
     # A pixel more, as the view has: the rim's own pixels are half outside.
     return np.flatnonzero(np.hypot(down[:, None], across) < RIM_PX + 1)
+
+
+def spread(kept: NDArray[np.int64], grid: tuple[int, int]) -> NDArray[np.int64]:
+    """For each position of a map its row among the kept patches, behind the last for one left out."""
+    places = np.full(grid[0] * grid[1], len(kept))
+    places[kept] = np.arange(len(kept))
+    return places
