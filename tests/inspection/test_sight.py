@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 import inspector.inspection.shared_room as shared_room
 import inspector.inspection.sight_process as sight_process
@@ -23,6 +24,13 @@ from inspector.vision.pixels import Raw
 from tests.vision.bench import FORMAT, mosaic, reference, segment
 
 POLAR = ViewEntry(kind="polar", rows=96, columns=320)
+
+
+@pytest.fixture(autouse=True)
+def sums_in_one_order() -> Iterator[None]:
+    """As a line's processes do (``share_cores``): with more threads some processors add up otherwise."""
+    with threadpool_limits(1, user_api="blas"):
+        yield
 
 
 @pytest.fixture(scope="module")
