@@ -35,3 +35,23 @@ def test_the_uncertainty_is_the_round_trip_of_the_fastest_answer() -> None:
     clock.observe(1000, sent_ns=0, received_ns=20 * MS)
     clock.observe(1100, sent_ns=117 * MS, received_ns=119 * MS)
     assert clock.uncertainty_ns == 3 * MS
+
+
+@given(outage_s=st.integers(11, 3600), ppm=st.integers(-100, 100), delay_ms=st.integers(1, 30))
+def test_after_an_outage_the_drift_meanwhile_moves_no_photo_eye_time(
+    outage_s: int, ppm: int, delay_ms: int
+) -> None:
+    """Twenty minutes at 50 ppm are 60 ms: as far as parts are apart."""
+    clock = PlcClock()
+
+    def plc_ms(host_ns: int) -> int:
+        return (5_000_000 + round(host_ns * (1 + ppm * 1e-6)) // MS) % 2**32
+
+    for number in range(300):
+        now = 1_000 * MS + number * 10 * MS
+        clock.observe(plc_ms(now), now - MS, now)
+    event = now + outage_s * 1_000 * MS
+    read = event + 5 * MS
+    clock.observe(plc_ms(read), read, read + delay_ms * MS)
+    error_ns = clock.host_ns(plc_ms(event)) - event
+    assert -MS <= error_ns <= clock.uncertainty_ns
