@@ -43,7 +43,7 @@ class CameraHealth:
         reason: why, and how to mend it; empty while ready.
         sent_ns: when this was said, host monotonic clock.
         epoch: the opening it is about, as in `FrameInfo`; 0 before the camera is open.
-        clock: where exposure times come from: latch, arrival or none (`TimeSource`).
+        timed: its last complete frame could be told when it was exposed.
         temperature_c: the camera's own reading in °C, None where it has none.
         complete: complete frames delivered in this epoch.
         incomplete: frames with part of their payload lost.
@@ -56,7 +56,7 @@ class CameraHealth:
     reason: str
     sent_ns: int
     epoch: int = 0
-    clock: str = "none"
+    timed: bool = False
     temperature_c: float | None = None
     complete: int = 0
     incomplete: int = 0

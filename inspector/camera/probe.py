@@ -129,9 +129,10 @@ def _readings(camera: Camera, settings: CameraSettings) -> list[Finding]:
     reading = camera.latch()
     findings.append(
         Finding(
-            Level.WARNING,
-            "the camera's clock cannot be latched: exposure times come from arrivals",
-            "allow for the transfer of a frame in part.frame_timeout_ms",
+            Level.ERROR,
+            "the camera's clock cannot be latched: no frame can be told from its neighbour's, and the "
+            "line rejects every part",
+            "take a camera with TimestampLatch or GevTimestampControlLatch, or newer firmware",
         )
         if reading is None
         else Finding(

@@ -76,6 +76,7 @@ class Session:
         self._output: GateOutput | None = None
         self._ids = FrameIds()
         self._clock = CameraClock()
+        self._timed = True
         self._epoch = time.monotonic_ns()
         self._last_raw_id = 0
         self._last_frame_ns = self._epoch
@@ -155,6 +156,9 @@ class Session:
             self._epoch = delivery.arrived_ns
             self._log.warning("frame_ids_restarted", epoch=self._epoch, frame_id=raw_id)
         self._count("lost", step.lost)
+        exposed_ns = self._clock.exposed_ns(delivery.device_ns, delivery.arrived_ns)
+        if delivery.complete:
+            self._timed = exposed_ns is not None
         slot, generation = -1, 0
         if delivery.pixels is not None:
             slot, generation = self._ring.write(delivery.pixels)
@@ -168,10 +172,11 @@ class Session:
                 width=delivery.width,
                 height=delivery.height,
                 pixel_format=delivery.pixel_format,
-                exposed_ns=self._clock.exposed_ns(delivery.device_ns, delivery.arrived_ns),
+                exposed_ns=delivery.arrived_ns if exposed_ns is None else exposed_ns,
                 received_ns=time.monotonic_ns(),
                 complete=delivery.complete,
                 exposure_us=delivery.exposure_us,
+                timed=exposed_ns is not None,
             )
         )
 
@@ -246,7 +251,7 @@ class Session:
                 reason="",
                 sent_ns=now_ns,
                 epoch=self._epoch,
-                clock=self._clock.source,
+                timed=self._timed and self._clock.uncertainty_ns(now_ns) is not None,
                 temperature_c=temperature_c,
                 **self._counted,
             )

@@ -79,15 +79,17 @@ class PartSettings(Settings):
     )
     belt_px_per_s: float = Field(
         default=7000.0,
+        allow_inf_nan=False,
         description="free run: speed of cups across the picture, px/s, + is rightward",
     )
-
     spacing_px: float = Field(
         default=1600.0, gt=0, description="free run: least distance between two cups' centres, px"
     )
 
     @model_validator(mode="after")
     def _deadline_after_trigger(self) -> "PartSettings":
+        if self.belt_px_per_s == 0:
+            raise ValueError("belt_px_per_s must not be 0: give the belt's speed in the picture")
         if self.decide_before_ms >= self.travel_ms:
             raise ValueError("decide_before_ms must be smaller than travel_ms")
         if self.min_interval_ms >= self.travel_ms - self.decide_before_ms:

@@ -17,10 +17,11 @@ class FrameInfo:
         height: rows in pixels.
         pixel_format: GenICam PFNC name, e.g. ``BayerRG8``.
         exposed_ns: start of the exposure on the host's monotonic clock, mapped from the camera's own
-            time stamp.
+            time stamp; where that cannot be done, when the frame arrived.
         received_ns: when the copy into the ring ended, host monotonic clock.
         complete: False where the transport lost part of the payload.
         exposure_us: exposure time from chunk data, None where the camera sends none.
+        timed: False where ``exposed_ns`` is only when it arrived: then it is nobody's frame.
     """
 
     lane: str
@@ -35,3 +36,4 @@ class FrameInfo:
     received_ns: int
     complete: bool
     exposure_us: float | None = None
+    timed: bool = True

@@ -23,6 +23,10 @@ _REMEMBERED = 64
 _RATE_WINDOW_NS = 10_000_000_000
 _LATENCIES = 500
 _CAMERA_SILENT_NS = 3_000_000_000
+_UNTIMED = (
+    "when its frames were exposed cannot be told, so none is any part's; `inspector doctor` says whether the "
+    "camera's clock can be latched"
+)
 _TOO_MANY = {
     RejectAlarm.IN_A_ROW: "Every one of the last parts was rejected",
     RejectAlarm.SHARE: "Too large a share of the last parts was rejected",
@@ -146,6 +150,8 @@ class Bookkeeping:
         if state == "starting" and self._camera.state != "starting":
             state = "lost"
         reason = health.reason or self._camera.reason if state != "ready" else ""
+        if state == "ready" and not health.timed:
+            state, reason = "lost", _UNTIMED
         self._set_camera(CameraStatus.model_validate({"state": state, "reason": reason}))
 
     def reject_alarms(self, raised: frozenset[RejectAlarm], *, stop: bool) -> None:

@@ -103,6 +103,7 @@ class Lane:
         )
         self._stopped_by_alarm = False
         self._met_plc = False
+        self._plc_clock_known = True
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
         self._without_frame = 0
@@ -116,7 +117,12 @@ class Lane:
         self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
 
     def healthy(self, now_ns: int) -> bool:
-        """Verdicts flow: what the heartbeat to the PLC says."""
+        """Verdicts flow: what the heartbeat to the PLC says.
+
+        In free run it is this line that tells the gate when a part is there, by the PLC's clock.
+        """
+        if self._free_run and not self._plc_clock_known:
+            return False
         return self._tracker.healthy(now_ns)
 
     # -- events ------------------------------------------------------------------------------------
@@ -137,6 +143,7 @@ class Lane:
                     if self._changeover.job == JOB_REFUSED:
                         nothing = f"the PLC asks for job {reading.job}; name its recipe under jobs"
                         self.books.recipe("none", nothing)
+                self._note_plc_clock(reading)
                 self._plc(reading, now_ns)
             case GateFailed(reason=reason):
                 self.books.plc(up=False, reason=reason)
@@ -196,6 +203,8 @@ class Lane:
             past = self._resume(reading.session, reading.part_count)
             if past is not None:
                 self._tracker.resume_after(*past)
+        if not self._plc_clock_known:
+            return  # what is told now is told again with every exchange, until eight newer parts came
         for eye in reading.photo_eyes:
             if self._software and (reading.session, eye.number) > self._triggered:
                 self._triggered = (reading.session, eye.number)
@@ -206,9 +215,27 @@ class Lane:
         watched = self._tracker.watched(reading.session, reading.watched_ns, now_ns)
         self._do(watched, now_ns)
 
+    def _note_plc_clock(self, reading: Incoming) -> None:
+        """A single slow answer says little of when it was made: wait for one that says more."""
+        most_ns = self._timing.clock_error_ns
+        known = reading.uncertainty_ns <= most_ns
+        if not known:
+            self.books.dropped("exchange_too_slow")
+            if self._plc_clock_known:
+                self._log.warning(
+                    "plc_clock_unknown",
+                    off_by_ms=reading.uncertainty_ns / 1e6,
+                    remedy=f"parts are rejected until the PLC answers within {most_ns / 1e6:.0f} ms: see to "
+                    "network, PLC and load, or give parts more room with part.min_interval_ms",
+                )
+        self._plc_clock_known = known
+
     def _frame(self, frame: FrameInfo, now_ns: int) -> None:
         if not self._free_run:
             self._do(self._tracker.frame(frame, now_ns), now_ns)
+            return
+        if not frame.complete or not frame.timed:
+            self.books.dropped("frame_not_searched" if frame.timed else "frame_untimed")
             return
         if self._crossing is None:
             self._crossing = Crossing(
@@ -217,7 +244,7 @@ class Lane:
                 self.settings.part.spacing_px,
                 self._timing.frame_timeout_ns,
             )
-        if not frame.complete or not self._workbench.locate(frame):
+        if not self._workbench.locate(frame):
             self.books.dropped("frame_not_searched")
 
     def _located(self, located: Located, now_ns: int) -> None:

@@ -38,6 +38,8 @@ class UnclaimedWhy(StrEnum):
     """Another lane's frame."""
     STOPPED = "stopped"
     """The line was stopping."""
+    UNTIMED = "untimed"
+    """When it was exposed is not known."""
 
 
 class IgnoredWhy(StrEnum):

@@ -70,6 +70,15 @@ class Timing:
         return self.travel_ns - self.decide_before_ns
 
     @property
+    def clock_error_ns(self) -> int:
+        """The host's reading of the PLC's clock may be off by so much at most for its times to count.
+
+        A photo-eye time is late by scan and reading together. Late by less than half an interval and half
+        of e, a part is still farther than :attr:`window_ns` from its successor's frame.
+        """
+        return (self.min_interval_ns - self.eye_error_ns) // 2
+
+    @property
     def window_ns(self) -> int:
         """A frame exposed nearer than this to a photo-eye time may belong to it.
 

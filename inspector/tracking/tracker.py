@@ -181,6 +181,8 @@ class Tracker:
             return [Unclaimed(frame, UnclaimedWhy.FOREIGN_LANE)]
         if self._stopped:
             return [Unclaimed(frame, UnclaimedWhy.STOPPED)]
+        if not frame.timed:
+            return [Unclaimed(frame, UnclaimedWhy.UNTIMED)]
         near = [part for part in self._open if self._fits(part, frame)]
         if len(near) == 1:
             claim = self._claim(near[0], frame, now_ns)

@@ -91,7 +91,7 @@ def test_each_part_gets_one_frame_in_order_dated_by_its_photo_eye(plant: Plant) 
     # The camera's own clock is far from the host's, or this shows nothing.
     seen = plant.rig.frames_seen()[-1]
     assert abs(seen.timestamp_ns - seen.exposed_ns) > 1000 * MS
-    assert plant.bench.hear(CameraState.READY, complete=16).clock == "latch"
+    assert plant.bench.hear(CameraState.READY, complete=16).timed
 
 
 def test_the_camera_is_left_stopped_and_free_on_sigterm(plant: Plant) -> None:

@@ -67,6 +67,7 @@ def test_an_environment_variable_stands_for_a_path(
             {"lanes": [LANE | {"part": {"travel_ms": 100, "decide_before_ms": 200}}]},
             "decide_before_ms",
         ),
+        ({"lanes": [LANE | {"part": {"belt_px_per_s": 0}}]}, "belt_px_per_s must not be 0"),
         (
             {
                 "lanes": [LANE | {"camera": {"producer": "x", "trigger": "free_run"}}],

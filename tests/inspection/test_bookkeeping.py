@@ -89,11 +89,23 @@ def test_a_reject_that_was_not_confirmed_and_a_standing_belt_are_alarms_while_th
 
 def test_while_a_reject_is_not_confirmed_nothing_can_pass(books: Bookkeeping) -> None:
     books.plc(up=True, reason="")
-    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0))
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
     assert not books.rejecting
     books.gate(reading(unconfirmed=True), {})
     assert books.rejecting
     assert books.status(0).rejecting
+
+
+def test_a_camera_whose_frames_cannot_be_dated_rejects_everything_and_says_why(
+    books: Bookkeeping, journal: Journal
+) -> None:
+    books.plc(up=True, reason="")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=False))
+    assert books.rejecting
+    assert "the camera's clock can be latched" in books.status(0).camera.reason
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    assert not books.rejecting
+    assert journal.kinds == ["plc_link_up", "camera_lost", "camera_ready"]
 
 
 def test_a_rows_stages_tell_the_parts_whole_way() -> None:

@@ -1,6 +1,7 @@
 """A lane in free run: what becomes of the cups that cross the picture, and of what looks like one."""
 
 import random
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -77,6 +78,11 @@ class FreeRun:
             self.lane.handle(Examined(part, frame_key(frame), found, 0), now_ns)
         self.lane.tick(now_ns)
 
+    def gets(self, frame: FrameInfo) -> None:
+        """A frame of which nothing can be seen."""
+        self.lane.handle(frame, frame.received_ns)
+        self.lane.tick(frame.received_ns)
+
     def shows_belt(self, exposed_ms: int, crossings_ms: list[float]) -> None:
         self.shows(exposed_ms, seen(exposed_ms, crossings_ms))
 
@@ -103,6 +109,22 @@ def seen(exposed_ms: float, crossings_ms: list[float]) -> list[tuple[float, bool
     """Where cups that cross the centre at these times stand in a frame, and which are whole."""
     places = [WIDTH / 2 + SPEED_PX_PER_NS * (exposed_ms - at) * MS for at in crossings_ms]
     return [(x, RADIUS <= x <= WIDTH - RADIUS) for x in places if 0 <= x <= WIDTH]
+
+
+@pytest.mark.parametrize("complete", [False, True])
+def test_a_first_frame_without_picture_or_time_is_counted_and_the_next_ones_are_looked_at(
+    complete: bool,
+) -> None:
+    belt = FreeRun()
+    size = (WIDTH, 1860) if complete else (0, 0)
+    frame = FrameInfo("lane-1", 1, 1, -1, 0, *size, "BayerRG8", MS, 2 * MS, complete, timed=False)
+    belt.gets(frame)
+    assert belt.dropped == ["frame_untimed"]
+    belt.gets(replace(frame, complete=False, timed=True))
+    assert belt.dropped == ["frame_untimed", "frame_not_searched"]
+    for exposed_ms in range(0, 3000, PERIOD_MS):
+        belt.shows_belt(exposed_ms, [1000.0])
+    assert belt.passed_ms() == [pytest.approx(1000, abs=1)]
 
 
 def test_a_circle_out_of_nothing_costs_the_cups_beside_it_and_lets_nobody_pass() -> None:

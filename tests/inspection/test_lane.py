@@ -1,6 +1,7 @@
 """What a lane does with what it is told, seen from what it tells gate, books and camera."""
 
 import queue
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,7 +41,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
         plc=ignore,
         gate=ignore,
         closed=ignore,
-        dropped=ignore,
+        dropped=lambda what, *_count: said.setdefault("dropped", []).append(what),
         camera_ready=False,
         examined=ignore,
         forget=lambda part: said.update(forgotten=part),
@@ -103,6 +104,33 @@ def test_a_software_trigger_too_late_to_show_its_own_part_for_certain_is_not_fir
     now_ns = (300 + late_ms) * MS
     lane.handle(reading(1, now_ns), now_ns)
     assert said.get("triggered", False) == triggers
+
+
+def test_parts_told_in_an_answer_too_slow_to_date_them_wait_for_a_quicker_one() -> None:
+    """After a start there is only that one: by it a part would be dated as late as its successor came."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    now_ns = 320 * MS
+    slow = reading(1, now_ns)
+    lane.handle(replace(slow, reading=replace(slow.reading, uncertainty_ns=30 * MS)), now_ns)
+    lane.handle(a_frame(1), now_ns)
+    assert "asked" not in said
+    assert said["dropped"] == ["exchange_too_slow"]
+    lane.handle(reading(1, now_ns + 10 * MS), now_ns + 10 * MS)
+    part, frame = said["asked"]
+    assert (part.number, frame.frame_id) == (1, 1)
+
+
+def test_in_free_run_the_gate_gets_no_heartbeat_while_the_plcs_clock_is_not_known() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said, trigger="free_run")
+    lane.tick(100 * MS)
+    quick = reading(0, 100 * MS)
+    lane.handle(replace(quick, reading=replace(quick.reading, uncertainty_ns=30 * MS)), 100 * MS)
+    assert not lane.healthy(100 * MS)
+    lane.handle(quick, 110 * MS)
+    assert lane.healthy(110 * MS)
 
 
 def a_frame(number: int) -> FrameInfo:

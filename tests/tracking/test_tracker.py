@@ -391,6 +391,16 @@ def test_another_lanes_frame_is_not_taken() -> None:
     assert line.unclaimed == [UnclaimedWhy.FOREIGN_LANE]
 
 
+def test_a_frame_whose_time_is_not_known_is_nobodys() -> None:
+    line = Line()
+    line.eye(1, at=0)
+    line.frame(replace(a_frame(10, exposed_ms=0), timed=False))
+    assert line.inspected == []
+    assert line.unclaimed == [UnclaimedWhy.UNTIMED]
+    line.tick(1_000)
+    assert line.outcomes == [(1, "missing_frame")]
+
+
 def test_more_parts_than_inspection_can_hold_are_overload() -> None:
     line = Line(queue_limit=2)
     for number in (1, 2, 3):
