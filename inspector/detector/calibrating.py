@@ -79,7 +79,7 @@ def radius_scale(distances: Maps) -> Maps:
     comes from their greatest distance, since the image score is the hottest position. It is the root of it:
     the greatest of a few clean cups is itself a chance, and defects are hotter, too, where clean cups
     are. On development cups that told more apart than the greatest distance or none
-    (``docs/measurements/detector.md``).
+    (``docs/measurements/detector-choices.md``).
 
     Args:
         distances: n×h×w of clean pictures, D of Eq. 1.

