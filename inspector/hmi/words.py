@@ -82,11 +82,12 @@ def line_headline(status: LineStatus | None, silent_s: float) -> Headline:
 
 def lane_headline(lane: LaneStatus) -> Headline:
     """One lane's state in words, while the line itself gives news."""
-    cause = _cause(lane)
-    if cause is not None:
+    if (cause := lane.cause) is not None:
         return Headline(Level.REJECTING, f"Rejecting everything: {cause.text}", cause.remedy)
-    if lane.camera.state == "starting":
-        return Headline(Level.WAITING, "Starting", "The camera is being opened")
+    if lane.starting:
+        opening = lane.camera.state == "starting"
+        detail = "The camera is being opened" if opening else "The gate has not answered yet"
+        return Headline(Level.WAITING, "Starting", detail)
     if lane.alarms:
         return Headline(
             Level.ATTENTION, f"Running, but: {lane.alarms[0].text}", lane.alarms[0].remedy
@@ -104,7 +105,7 @@ def duration(seconds: float) -> str:
 
 
 def _working(status: LineStatus) -> Headline:
-    causes = [(lane, cause) for lane in status.lanes if (cause := _cause(lane)) is not None]
+    causes = [(lane, cause) for lane in status.lanes if (cause := lane.cause) is not None]
     if status.state is LineState.REJECTING or len(causes) == len(status.lanes):
         alarms = [cause for _, cause in causes] + _alarms(status)
         first = alarms[0] if alarms else Alarm(text="see the line's log")
@@ -114,6 +115,10 @@ def _working(status: LineStatus) -> Headline:
         return Headline(
             Level.REJECTING, f"{lane.name} rejects everything: {cause.text}", cause.remedy
         )
+    for lane in status.lanes:
+        if lane.starting:
+            detail = "The gate rejects its cups until it is ready"
+            return Headline(Level.ATTENTION, f"Running, but: {lane.name} is starting", detail)
     if alarms := _alarms(status):
         return Headline(Level.ATTENTION, f"Running, but: {alarms[0].text}", alarms[0].remedy)
     return Headline(Level.RUNNING, "Running")
@@ -121,20 +126,3 @@ def _working(status: LineStatus) -> Headline:
 
 def _alarms(status: LineStatus) -> list[Alarm]:
     return [*status.alarms, *(alarm for lane in status.lanes for alarm in lane.alarms)]
-
-
-def _cause(lane: LaneStatus) -> Alarm | None:
-    """Why this lane rejects everything, None where it does not."""
-    if lane.camera.state == "lost":
-        return _split(lane.camera.reason or f"the camera of {lane.name} is lost; check its cable")
-    if not lane.plc.up:
-        return _split(lane.plc.reason or f"no link to the PLC of {lane.name}; check its cable")
-    if lane.rejecting and lane.alarms:
-        return lane.alarms[0]
-    return None
-
-
-def _split(reason: str) -> Alarm:
-    """``what; remedy``, as all the line's errors are worded."""
-    text, _, remedy = reason.partition("; ")
-    return Alarm(text=text, remedy=remedy)

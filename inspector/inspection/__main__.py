@@ -24,7 +24,7 @@ from inspector.config import LineSettings, load_line
 from inspector.core.errors import InspectorError
 from inspector.core.process import die_with_parent
 from inspector.engine import NetworkPool
-from inspector.inspection.bookkeeping import Bookkeeping
+from inspector.inspection.bookkeeping import Bookkeeping, line_state
 from inspector.inspection.changeover import Changeover
 from inspector.inspection.engine_gauges import EngineGauges
 from inspector.inspection.events import Event, lane_of
@@ -129,7 +129,7 @@ class Inspection:
             now_ns = time.monotonic_ns()
             if now_ns >= next_status_ns:
                 next_status_ns = now_ns + _STATUS_NS
-                self._write_status(LineState.RUNNING, now_ns)
+                self._write_status(now_ns)
                 # Rows that a full disk refused go out as soon as there is room, parts or not.
                 self._journal.flush()
             if not self._workbench.alive:
@@ -164,16 +164,13 @@ class Inspection:
             lane.stop(now_ns)
         for lane in self._lanes.values():
             lane.gate.stop()
-        self._write_status(LineState.STOPPED, now_ns)
+        self._write_status(now_ns, stopped=True)
         self._journal.append(LedgerEvent(time.time_ns(), "inspection_stopped"))
         self._journal.close()
         self._workbench.stop()
 
-    def _write_status(self, state: LineState, now_ns: int) -> None:
+    def _write_status(self, now_ns: int, *, stopped: bool = False) -> None:
         lanes = tuple(lane.books.status(now_ns) for lane in self._lanes.values())
-        if state is LineState.RUNNING and all(x.books.rejecting for x in self._lanes.values()):
-            starting = not any(x.parts or x.alarms for x in lanes)
-            state = LineState.STARTING if starting else LineState.REJECTING
         for lane in self._lanes:
             metrics.QUEUE_DEPTH.labels(lane, "workbench").set(self._workbench.waiting)
             metrics.QUEUE_DEPTH.labels(lane, "events").set(self._events.qsize())
@@ -181,7 +178,7 @@ class Inspection:
             self._status_file,
             LineStatus(
                 line=self._line.name,
-                state=state,
+                state=LineState.STOPPED if stopped else line_state(lanes),
                 started=self._started,
                 updated=time.time(),
                 lanes=lanes,

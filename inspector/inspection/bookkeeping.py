@@ -2,7 +2,7 @@
 
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import structlog
@@ -15,7 +15,7 @@ from inspector.inspection.events import Examined
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
 from inspector.records.row import LedgerEvent, LedgerRow
-from inspector.records.status import Alarm, CameraStatus, LaneStatus, PlcStatus
+from inspector.records.status import Alarm, CameraStatus, LaneStatus, LineState, PlcStatus
 from inspector.telemetry import metrics
 from inspector.tracking import Closed, RejectAlarm
 
@@ -64,7 +64,7 @@ class Bookkeeping:
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._camera = CameraStatus(state="starting", reason="")
         self._camera_heard_ns: int | None = None
-        self._plc = PlcStatus(up=False, reason="not reached yet")
+        self._plc = PlcStatus(up=False)
         self._recipe_fault = recipe_fault
         self._fault = ""
         self._reject_alarms: frozenset[RejectAlarm] = frozenset()
@@ -284,6 +284,15 @@ class Bookkeeping:
                 )
             )
         return tuple(alarms)
+
+
+def line_state(lanes: Sequence[LaneStatus]) -> LineState:
+    """What a line of these lanes does while it is not being stopped."""
+    if not all(lane.rejecting for lane in lanes):
+        return LineState.RUNNING
+    # Where something is known to be wrong, whoever waits for the line's start would wait for ever.
+    waiting = all(lane.starting for lane in lanes)
+    return LineState.STARTING if waiting else LineState.REJECTING
 
 
 def ledger_row(closed: Closed, seen: Examined | None, wall_minus_monotonic_ns: int) -> LedgerRow:

@@ -4,7 +4,7 @@ import contextlib
 import os
 from enum import StrEnum
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -37,16 +37,22 @@ class Alarm(_Status):
     text: str
     remedy: str = ""
 
+    @classmethod
+    def of(cls, reason: str) -> Self:
+        """``what; remedy``, as all the line's errors are worded."""
+        text, _, remedy = reason.partition("; ")
+        return cls(text=text, remedy=remedy)
+
 
 class CameraStatus(_Status):
-    """A lane's camera; ``reason`` says why it is not ready, as "what; remedy"."""
+    """A lane's camera; ``reason``, once it has said a word: why it is not ready, as "what; remedy"."""
 
     state: Literal["ready", "starting", "lost"]
     reason: str = ""
 
 
 class PlcStatus(_Status):
-    """A lane's PLC link; ``reason`` says why it is down, as "what; remedy"."""
+    """A lane's PLC link; ``reason``, once it was tried: why it is down, as "what; remedy"."""
 
     up: bool
     reason: str = ""
@@ -80,6 +86,19 @@ class LaneStatus(_Status):
     latency_p99_ms: float | None = None
     rejecting: bool = False
     alarms: tuple[Alarm, ...] = ()
+
+    @property
+    def cause(self) -> Alarm | None:
+        """Why no part can pass; None where one can, and while camera or PLC have yet to say a word."""
+        lost = "the camera is lost; check its cable" if self.camera.state == "lost" else ""
+        if reason := self.camera.reason or lost or self.plc.reason:
+            return Alarm.of(reason)
+        return self.alarms[0] if self.rejecting and self.alarms else None
+
+    @property
+    def starting(self) -> bool:
+        """It waits for the first word of camera or PLC, and nothing is known to be wrong."""
+        return self.rejecting and self.cause is None
 
 
 class LineStatus(_Status):

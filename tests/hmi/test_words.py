@@ -85,9 +85,18 @@ def test_a_lost_camera_is_told_even_where_the_line_says_it_runs() -> None:
 
 
 def test_a_lost_plc_is_told() -> None:
-    status = line(lane(plc=PlcStatus(up=False)))
+    status = line(lane(plc=PlcStatus(up=False, reason="no link to the PLC; check its cable")))
 
-    assert "no link to the PLC of lane-1" in line_headline(status, 0.0).title
+    assert "no link to the PLC" in line_headline(status, 0.0).title
+
+
+def test_a_lane_whose_camera_or_plc_has_not_said_a_word_yet_is_starting() -> None:
+    opening = lane(camera=CameraStatus(state="starting"), rejecting=True)
+    calling = lane(plc=PlcStatus(up=False), rejecting=True)
+
+    assert lane_headline(opening).detail == "The camera is being opened"
+    assert lane_headline(calling).detail == "The gate has not answered yet"
+    assert {lane_headline(each).level for each in (opening, calling)} == {Level.WAITING}
 
 
 def test_one_lane_of_two_does_not_stand_for_the_line() -> None:

@@ -8,9 +8,11 @@ from inspector.core.gate_codes import GateAction, GateReason
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.gate import GateResult, Incoming
-from inspector.inspection.bookkeeping import Bookkeeping, ledger_row
+from inspector.hmi.words import line_headline
+from inspector.inspection.bookkeeping import Bookkeeping, ledger_row, line_state
 from inspector.inspection.events import Examined
 from inspector.inspection.judge import Examination
+from inspector.records.status import LineStatus
 from inspector.tracking import Closed, FrameKey
 
 MS = 1_000_000
@@ -106,6 +108,55 @@ def test_a_camera_whose_frames_cannot_be_dated_rejects_everything_and_says_why(
     books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
     assert not books.rejecting
     assert journal.kinds == ["plc_link_up", "camera_lost", "camera_ready"]
+
+
+def page(*lanes: Bookkeeping) -> str:
+    """What the page says of these lanes."""
+    status = tuple(lane.status(0) for lane in lanes)
+    line = LineStatus(line="Hall 3", state=line_state(status), started=0, updated=0, lanes=status)
+    headline = line_headline(line, 0.1)
+    return f"{headline.title}; {headline.detail}"
+
+
+def test_until_camera_and_plc_were_first_heard_of_the_line_starts(books: Bookkeeping) -> None:
+    assert page(books).startswith("Starting; ")
+    books.plc(up=True, reason="")
+    assert page(books).startswith("Starting; ")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    assert page(books) == "Running; "
+
+
+def test_a_plc_that_is_down_before_the_first_cup_is_told_with_its_remedy(
+    books: Bookkeeping,
+) -> None:
+    books.plc(up=False, reason="the PLC of lane-1 cannot be reached; switch it on")
+    assert page(books) == "Rejecting everything: the PLC of lane-1 cannot be reached; switch it on"
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    assert page(books) == "Rejecting everything: the PLC of lane-1 cannot be reached; switch it on"
+
+
+@pytest.mark.parametrize("first", [CameraState.READY, CameraState.SEARCHING])
+def test_a_camera_that_is_gone_before_the_first_cup_is_told_with_its_remedy(
+    books: Bookkeeping, first: CameraState
+) -> None:
+    books.plc(up=True, reason="")
+    if first is CameraState.READY:
+        books.camera(CameraHealth("lane-1", first, "", 0, timed=True))
+    books.camera(CameraHealth("lane-1", CameraState.SEARCHING, "no camera answers; check it", 0))
+    assert page(books) == "Rejecting everything: no camera answers; check it"
+
+
+def test_a_lane_that_starts_does_not_hide_why_another_rejects(
+    books: Bookkeeping, journal: Journal
+) -> None:
+    paper: Any = journal
+    pictures: Any = None
+    second = Bookkeeping("lane-2", "type-01", "", paper, pictures)
+    second.plc(up=False, reason="the PLC of lane-2 cannot be reached; switch it on")
+    assert page(books, second).startswith("Rejecting everything: the PLC of lane-2 cannot")
+    second.plc(up=True, reason="")
+    second.camera(CameraHealth("lane-2", CameraState.READY, "", 0, timed=True))
+    assert page(books, second).startswith("Running, but: lane-1 is starting; ")
 
 
 def test_a_rows_stages_tell_the_parts_whole_way() -> None:
