@@ -60,10 +60,10 @@ class HostedGate:
 
     def _ask(self, outgoing: Outgoing | None) -> Incoming:
         pipe, wait_s = self._pipe, self._lane.gate.timeout_ms / 1e3
-        if pipe is None:
-            # Its first answer comes when it has started and has its wires.
-            pipe, wait_s = self._start(), _START_S
         try:
+            if pipe is None:
+                # Its first answer comes when it has started and has its wires.
+                pipe, wait_s = self._start(), _START_S
             pipe.send(outgoing)
             if not pipe.poll(wait_s):
                 raise self._lost(GateFault.NO_ANSWER, "does not answer")
@@ -75,11 +75,16 @@ class HostedGate:
         raise GateLinkError(*answer)
 
     def _start(self) -> Connection:
-        self._pipe, theirs = Pipe()
-        with theirs:
-            self._process = subprocess.Popen(
-                [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()]
-            )
+        try:
+            self._pipe, theirs = Pipe()
+            with theirs:
+                self._process = subprocess.Popen(
+                    [*self._command, str(theirs.fileno())], pass_fds=[theirs.fileno()]
+                )
+        except OSError as error:
+            raise self._lost(
+                GateFault.UNREACHABLE, f"cannot be started: {error.strerror}"
+            ) from error
         self._pipe.send(self._lane.model_dump_json())
         return self._pipe
 

@@ -3,7 +3,8 @@
 Threads: one a lane speaks with its PLC, one a lane hears its camera, one or more look at frames, with a
 process each if they are several; they tell the loop, which owns the trackers and is the only one to decide.
 The heartbeat to the PLC is let through only while that loop turns and no command is overdue, so whatever
-hangs here makes the PLC reject.
+hangs here makes the PLC reject. Where a thread ended that looks at frames or speaks with a PLC, the process
+ends as well, to be started anew.
 """
 
 import argparse
@@ -134,6 +135,9 @@ class Inspection:
                 self._journal.flush()
             if not self._workbench.alive:
                 raise RuntimeError("the workbench died")
+            for name, lane in self._lanes.items():
+                if not lane.gate.alive:
+                    raise RuntimeError(f"nobody speaks with the gate of {name} any more")
         self._stop()
 
     def stop(self) -> None:

@@ -59,6 +59,11 @@ class GateLink:
         """Begin exchanging."""
         self._thread.start()
 
+    @property
+    def alive(self) -> bool:
+        """It exchanges, or tries to; if its thread ended unasked, the process must be started anew."""
+        return self._thread.is_alive()
+
     def allow_heartbeat(self, healthy: bool) -> None:
         """The loop's word that it turns and no command is overdue; it holds for a moment only."""
         self._alive_until = time.monotonic() + _LEAVE_S if healthy else 0.0

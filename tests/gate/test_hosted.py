@@ -1,5 +1,7 @@
 """The gate's own process: asked, refused, killed, stopped, left alone."""
 
+import errno
+import os
 import signal
 import subprocess
 import sys
@@ -137,3 +139,35 @@ def test_it_rejects_and_ends_when_the_process_that_it_serves_is_killed(file: Pat
     served = subprocess.run([sys.executable, "-c", script], check=False)
     assert served.returncode == -signal.SIGKILL
     soon(lambda: file.exists() and file.read_text().split()[-1:] == ["closed"])
+
+
+@pytest.mark.parametrize("trouble", [errno.EAGAIN, errno.ENOMEM])
+def test_a_machine_that_has_no_room_for_the_process_is_a_link_that_is_down_until_it_has(
+    gate: HostedGate, monkeypatch: pytest.MonkeyPatch, trouble: int
+) -> None:
+    def refuse(*_command: object, **_options: object) -> None:
+        raise OSError(trouble, os.strerror(trouble))
+
+    with monkeypatch.context() as full:
+        full.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(
+            GateLinkError, match=f"cannot be started: {os.strerror(trouble)}"
+        ) as caught:
+            gate.exchange(IDLE)
+    assert caught.value.fault is GateFault.UNREACHABLE
+    assert gate.exchange(IDLE).plc_running
+
+
+def test_a_process_that_ends_before_it_was_told_its_lane_is_a_link_that_is_down(
+    gate: HostedGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    popen = subprocess.Popen
+
+    def ended(_command: list[str], *, pass_fds: list[int]) -> "subprocess.Popen[bytes]":
+        process = popen(["true"])
+        process.wait()
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", ended)
+    with pytest.raises(GateLinkError, match="the process of lane-1's gate ended"):
+        gate.exchange(IDLE)

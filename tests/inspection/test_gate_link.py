@@ -1,0 +1,73 @@
+"""The thread that speaks with a PLC: while it is well, and when it ends."""
+
+import queue
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from inspector.config import CameraSettings, LaneSettings
+from inspector.gate import GateFault, GateLinkError
+from inspector.inspection import gate_link
+from inspector.inspection.__main__ import Inspection
+from inspector.inspection.events import Event, GateFailed
+from inspector.inspection.gate_link import GateLink
+
+SETTINGS = LaneSettings(
+    name="lane-1", recipe=Path("none"), camera=CameraSettings(producer=Path("none.cti"))
+)
+
+
+class Wire:
+    """A gate of which each exchange fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.error: Exception = GateLinkError(GateFault.NO_ANSWER, "the PLC is silent", "wake it")
+
+    def exchange(self, _outgoing: object) -> None:
+        raise self.error
+
+    def close(self) -> None:
+        pass
+
+
+@pytest.fixture
+def wire(monkeypatch: pytest.MonkeyPatch) -> Wire:
+    wire = Wire()
+    monkeypatch.setattr(gate_link, "open_lane_gate", lambda *_given: wire)
+    return wire
+
+
+def test_a_plc_that_does_not_answer_is_tried_again_by_the_same_thread(wire: Wire) -> None:
+    posted: queue.Queue[Event] = queue.Queue()
+    link = GateLink(SETTINGS, posted.put)
+    link.start()
+    told = [posted.get(timeout=10) for _ in range(2)]
+    assert told == [GateFailed("lane-1", "the PLC is silent; wake it")] * 2
+    assert link.alive
+    link.stop()
+    assert not link.alive
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_nobody_speaks_with_a_plc_any_more_inspection_ends_and_says_with_whose(
+    wire: Wire,
+) -> None:
+    wire.error = ZeroDivisionError("nobody thought of this")
+    link = GateLink(SETTINGS, lambda _event: None)
+    stopping = threading.Event()
+    turns = iter((lambda: link._thread.join(10), stopping.set))
+    inspection: Any = SimpleNamespace(
+        _lanes={"lane-1": SimpleNamespace(settings=SETTINGS, gate=link)},
+        _listen=lambda _lane: None,
+        _stopping=stopping,
+        _turn=lambda: next(turns)(),
+        _write_status=lambda _now_ns: None,
+        _journal=SimpleNamespace(flush=lambda: None),
+        _workbench=SimpleNamespace(alive=True),
+        _stop=lambda: None,
+    )
+    with pytest.raises(RuntimeError, match="nobody speaks with the gate of lane-1"):
+        Inspection.run(inspection)
