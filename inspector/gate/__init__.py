@@ -28,6 +28,7 @@ from inspector.gate.protocol import (
     PhotoEye,
 )
 from inspector.gate.registers import JOB_REFUSED, GateResult, LineState
+from inspector.gate.watch import GateCondition, GateWatch
 from inspector.gate.without_plc import camera_gate
 
 __all__ = [
@@ -35,10 +36,12 @@ __all__ = [
     "Command",
     "Gate",
     "GateAction",
+    "GateCondition",
     "GateFault",
     "GateLinkError",
     "GateReason",
     "GateResult",
+    "GateWatch",
     "Incoming",
     "LineState",
     "Outgoing",

@@ -10,7 +10,7 @@ import structlog
 from inspector.camera.channel import CameraHealth, CameraState
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
-from inspector.gate import GateAction, Incoming
+from inspector.gate import GateAction, GateCondition, GateWatch, Incoming
 from inspector.inspection.events import Examined
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
@@ -31,6 +31,22 @@ _TOO_MANY = {
     RejectAlarm.IN_A_ROW: "Every one of the last parts was rejected",
     RejectAlarm.SHARE: "Too large a share of the last parts was rejected",
 }
+
+_SHUT = {
+    GateCondition.PLC_STOPPED: Alarm(
+        text="The PLC answers, but its program does not run: the gate rejects every cup",
+        remedy="put the PLC into RUN; if it is, see that its program sets READY and counts sequence on",
+    ),
+    GateCondition.HEARTBEAT_UNSEEN: Alarm(
+        text="The gate does not see the line's heartbeat: it rejects every cup",
+        remedy="see that the PLC's program takes this lane's block from where the line writes it, each scan",
+    ),
+    GateCondition.REJECT_UNCONFIRMED: Alarm(
+        text="A rejected cup was not seen in the reject chute; nothing passes",
+        remedy="see to diverter, air and chute, then press reset at the PLC",
+    ),
+}
+"""While one of these stands the gate lets nothing pass, whatever it is told."""
 
 
 class Bookkeeping:
@@ -69,7 +85,7 @@ class Bookkeeping:
         self._fault = ""
         self._reject_alarms: frozenset[RejectAlarm] = frozenset()
         self._stopped_by_alarm = False
-        self._gate_conditions: dict[str, bool] = {}
+        self._gate_watch = GateWatch()
         self._passed_wrongly = 0
         if recipe_fault:
             self.event("recipe_unusable", {"reason": recipe_fault})
@@ -85,8 +101,8 @@ class Bookkeeping:
 
     @property
     def rejecting(self) -> bool:
-        """No part can pass at present: no recipe, no camera or no PLC, or the gate is shut for an alarm."""
-        shut = self._stopped_by_alarm or self._gate_conditions.get("reject_unconfirmed", False)
+        """No part can pass at present: no recipe, no camera, no PLC, or the gate is shut or stands still."""
+        shut = self._stopped_by_alarm or not self._gate_watch.raised.isdisjoint(_SHUT)
         return bool(self._recipe_fault) or shut or not (self.camera_ready and self._plc.up)
 
     @property
@@ -173,13 +189,14 @@ class Bookkeeping:
         self._plc = PlcStatus(up=up, reason=reason)
         metrics.LINK_UP.labels(self._lane, "plc").set(up)
 
-    def gate(self, reading: Incoming, commanded: Mapping[int, Outcome]) -> None:
-        """What the gate says it did, beside what it was told; and the state of belt and diverter.
+    def gate(self, reading: Incoming, commanded: Mapping[int, Outcome], now_ns: int) -> None:
+        """What the gate says it did, beside what it was told; and the state of program, belt and diverter.
 
         Args:
             reading: of one exchange.
             commanded: outcomes of the parts of its count that have their command, as far back as parts can
                 be on their way.
+            now_ns: when, host monotonic clock.
         """
         for result in reading.gate_results:
             action, reason = result.action.name.lower(), result.reason.name.lower()
@@ -193,14 +210,15 @@ class Bookkeeping:
                 commanded_as = str(told or "nothing")
                 self.event("passed_wrongly", {"number": result.number, "commanded": commanded_as})
                 self._log.critical("passed_wrongly", number=result.number, commanded=commanded_as)
-        now = {"belt_stands": reading.belt_stands, "reject_unconfirmed": reading.unconfirmed}
-        for condition, holds in now.items():
-            if holds != self._gate_conditions.get(condition, False):
+        before = self._gate_watch.raised
+        self._gate_watch.hear(reading, now_ns)
+        for condition in GateCondition:
+            holds = condition in self._gate_watch.raised
+            if holds != (condition in before):
                 self.event(condition if holds else f"{condition}_over", {})
                 write = self._log.warning if holds else self._log.info
-                write("gate_condition", condition=condition, holds=holds)
+                write("gate_condition", condition=str(condition), holds=holds)
             metrics.GATE_CONDITION.labels(self._lane, condition).set(holds)
-        self._gate_conditions = now
 
     def _set_camera(self, camera: CameraStatus) -> None:
         if camera.state != self._camera.state:
@@ -242,7 +260,8 @@ class Bookkeeping:
         )
 
     def _alarms(self) -> tuple[Alarm, ...]:
-        alarms = []
+        raised = self._gate_watch.raised
+        alarms = [alarm for condition, alarm in _SHUT.items() if condition in raised]
         fault = self._recipe_fault or self._fault
         if fault:
             what, _, remedy = fault.partition("; ")
@@ -254,14 +273,7 @@ class Bookkeeping:
                     remedy="stop the belt and see the PLC's program; a restart of the line clears this",
                 )
             )
-        if self._gate_conditions.get("reject_unconfirmed"):
-            alarms.append(
-                Alarm(
-                    text="A rejected cup was not seen in the reject chute; nothing passes",
-                    remedy="see to diverter, air and chute, then press reset at the PLC",
-                )
-            )
-        if self._gate_conditions.get("belt_stands"):
+        if GateCondition.BELT_STANDS in raised:
             alarms.append(
                 Alarm(
                     text="The belt stands, starts or runs back: cups on it may not pass",

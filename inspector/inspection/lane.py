@@ -137,7 +137,7 @@ class Lane:
             case GateAnswered(reading=reading):
                 self.books.plc(up=True, reason="")
                 commanded = self._commanded(reading.session) if reading.gate_results else {}
-                self.books.gate(reading, commanded)
+                self.books.gate(reading, commanded, now_ns)
                 if self._changeover.ask(reading.job):
                     self._say()
                     if self._changeover.job == JOB_REFUSED:

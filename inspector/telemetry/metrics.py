@@ -63,7 +63,7 @@ PASSED_WRONGLY = Counter(
 )
 GATE_CONDITION = Gauge(
     "inspector_gate_condition_raised",
-    "1 while the gate says so (belt_stands, reject_unconfirmed)",
+    "1 while the gate says so (plc_stopped, heartbeat_unseen, belt_stands, reject_unconfirmed)",
     ["lane", "condition"],
     multiprocess_mode="mostrecent",
 )

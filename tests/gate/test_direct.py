@@ -85,6 +85,16 @@ def test_it_counts_decides_and_opens_in_its_own_thread(
     assert wires.passes
 
 
+def test_a_gate_without_a_plc_runs_and_sees_the_line_as_soon_as_it_is_spoken_with(
+    gate: DirectGate,
+) -> None:
+    def is_well() -> bool:
+        incoming = gate.exchange(IDLE)
+        return incoming.plc_running and incoming.line_alive
+
+    soon(is_well)
+
+
 def test_closing_rejects_and_gives_the_wires_back(
     gate: DirectGate, opened: list[WiresInTheAir]
 ) -> None:

@@ -44,9 +44,15 @@ def books(journal: Journal) -> Bookkeeping:
     return Bookkeeping("lane-1", "type-01", "", paper, pictures)
 
 
-def reading(*passed: int, stands: bool = False, unconfirmed: bool = False) -> Incoming:
+def reading(
+    *passed: int,
+    stands: bool = False,
+    unconfirmed: bool = False,
+    runs: bool = True,
+    sees_heartbeat: bool = True,
+) -> Incoming:
     results = tuple(GateResult(n, GateAction.PASSED, GateReason.OK) for n in passed)
-    return Incoming(7, 9, (), 0, 0, True, True, stands, unconfirmed, results, 0, 0, MS)
+    return Incoming(7, 9, (), 0, 0, runs, sees_heartbeat, stands, unconfirmed, results, 0, 0, MS)
 
 
 def alarms(books: Bookkeeping) -> list[str]:
@@ -54,7 +60,7 @@ def alarms(books: Bookkeeping) -> list[str]:
 
 
 def test_a_part_that_passed_on_its_command_is_no_news(books: Bookkeeping, journal: Journal) -> None:
-    books.gate(reading(4, 5), {4: Outcome.PASS, 5: Outcome.PASS})
+    books.gate(reading(4, 5), {4: Outcome.PASS, 5: Outcome.PASS}, 0)
     assert (alarms(books), journal.kinds) == ([], [])
 
 
@@ -62,7 +68,7 @@ def test_a_part_that_passed_on_its_command_is_no_news(books: Bookkeeping, journa
 def test_a_part_that_passed_without_its_command_is_the_loudest_alarm(
     books: Bookkeeping, journal: Journal, commanded: dict[int, Outcome]
 ) -> None:
-    books.gate(reading(5), commanded)
+    books.gate(reading(5), commanded, 0)
     assert journal.kinds == ["passed_wrongly"]
     assert alarms(books) == ["The gate let parts pass that it was not told to: 1"]
 
@@ -70,18 +76,18 @@ def test_a_part_that_passed_without_its_command_is_the_loudest_alarm(
 def test_what_a_former_life_of_the_line_commanded_is_not_held_against_the_gate(
     books: Bookkeeping, journal: Journal
 ) -> None:
-    books.gate(reading(3), {})
-    books.gate(reading(4), {5: Outcome.PASS})
+    books.gate(reading(3), {}, 0)
+    books.gate(reading(4), {5: Outcome.PASS}, 0)
     assert journal.kinds == []
 
 
 def test_a_reject_that_was_not_confirmed_and_a_standing_belt_are_alarms_while_they_last(
     books: Bookkeeping, journal: Journal
 ) -> None:
-    books.gate(reading(stands=True, unconfirmed=True), {})
-    books.gate(reading(stands=True, unconfirmed=True), {})
+    books.gate(reading(stands=True, unconfirmed=True), {}, 0)
+    books.gate(reading(stands=True, unconfirmed=True), {}, 0)
     assert len(alarms(books)) == 2
-    books.gate(reading(), {})
+    books.gate(reading(), {}, 0)
     assert alarms(books) == []
     assert journal.kinds == [
         *("belt_stands", "reject_unconfirmed"),
@@ -93,7 +99,7 @@ def test_while_a_reject_is_not_confirmed_nothing_can_pass(books: Bookkeeping) ->
     books.plc(up=True, reason="")
     books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
     assert not books.rejecting
-    books.gate(reading(unconfirmed=True), {})
+    books.gate(reading(unconfirmed=True), {}, 0)
     assert books.rejecting
     assert books.status(0).rejecting
 
@@ -157,6 +163,30 @@ def test_a_lane_that_starts_does_not_hide_why_another_rejects(
     second.plc(up=True, reason="")
     second.camera(CameraHealth("lane-2", CameraState.READY, "", 0, timed=True))
     assert page(books, second).startswith("Running, but: lane-1 is starting; ")
+
+
+@pytest.mark.parametrize(
+    ("silent", "told"),
+    [
+        ({"runs": False}, "The PLC answers, but its program does not run: the gate rejects"),
+        ({"sees_heartbeat": False}, "The gate does not see the line's heartbeat: it rejects"),
+    ],
+)
+def test_a_gate_that_rejects_every_cup_of_a_line_that_is_well_is_told_with_its_remedy(
+    books: Bookkeeping, journal: Journal, silent: dict[str, Any], told: str
+) -> None:
+    books.plc(up=True, reason="")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0))
+    for ms in range(0, 1000, 100):
+        books.gate(reading(**silent), {}, ms * MS)
+    assert page(books) == "Running; "
+    books.gate(reading(**silent), {}, 1000 * MS)
+    assert books.rejecting
+    assert page(books).startswith(f"Rejecting everything: {told} every cup; ")
+    books.gate(reading(), {}, 1100 * MS)
+    assert page(books) == "Running; "
+    (condition,) = {"plc_stopped", "heartbeat_unseen"} & set(journal.kinds)
+    assert journal.kinds[-2:] == [condition, f"{condition}_over"]
 
 
 def test_a_rows_stages_tell_the_parts_whole_way() -> None:
