@@ -12,6 +12,7 @@ from inspector.gate.conversation import Conversation
 from inspector.gate.faults import misread
 from inspector.gate.opcua.credentials import load_credentials
 from inspector.gate.opcua.server import APPLICATION, LineServer, Said, bound_socket
+from inspector.gate.opcua.unshown import Unshown
 from inspector.gate.protocol import GateFault, GateLinkError, Incoming, Outgoing
 from inspector.gate.registers import encode_line
 from inspector.gate.seat import PlcSeat
@@ -69,6 +70,7 @@ class OpcUaGate:
         self._conversation = Conversation()
         self._silence_ns = round(settings.timeout_ms * 1e6)
         self._seat = PlcSeat(self._silence_ns)
+        self._unshown = Unshown(lane)
         self._server: LineServer | None = None
         self._started_ns = 0
 
@@ -76,9 +78,9 @@ class OpcUaGate:
         """See `Gate.exchange`; returns at once."""
         self._conversation.take(outgoing)
         block = self._conversation.block()
+        self._unshown.add(outgoing.commands)
         self._running().publish(
-            Said(encode_line(block), outgoing.state, outgoing.alive, outgoing.recipe),
-            outgoing.commands,
+            Said(encode_line(block), outgoing.state, outgoing.alive, outgoing.recipe)
         )
         return self._understand()
 
@@ -99,7 +101,9 @@ class OpcUaGate:
         server = self._server
         if server is None or (server.ended and now_ns - self._started_ns > _AGAIN_NS):
             self._started_ns = now_ns
-            server = self._server = LineServer(self._settings, self._seat, self._clock)
+            server = self._server = LineServer(
+                self._settings, self._seat, self._unshown, self._clock
+            )
         return server
 
     def _understand(self) -> Incoming:

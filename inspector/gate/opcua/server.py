@@ -6,7 +6,6 @@ import gc
 import logging
 import socket
 import threading
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -17,8 +16,8 @@ from inspector.config.gates import OpcUaGateSettings
 from inspector.core.errors import GateError
 from inspector.gate.opcua.credentials import Credentials, load_credentials
 from inspector.gate.opcua.guard import GuardedServer
-from inspector.gate.opcua.vision import RESULTS, VisionSystem
-from inspector.gate.protocol import Command
+from inspector.gate.opcua.unshown import Unshown
+from inspector.gate.opcua.vision import VisionSystem
 from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE, LineState
 from inspector.gate.seat import PlcSeat
 
@@ -52,17 +51,22 @@ class LineServer:
     Args:
         settings: address and security.
         seat: takes what the PLC writes.
+        unshown: results to be shown.
         clock: host monotonic clock, ns.
     """
 
     def __init__(
-        self, settings: OpcUaGateSettings, seat: PlcSeat, clock: Callable[[], int]
+        self,
+        settings: OpcUaGateSettings,
+        seat: PlcSeat,
+        unshown: Unshown,
+        clock: Callable[[], int],
     ) -> None:
         self._settings = settings
         self._seat = seat
+        self._unshown = unshown
         self._clock = clock
         self._said: Said | None = None
-        self._commands: deque[Command] = deque(maxlen=RESULTS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._wake = asyncio.Event()
         self._asked = False
@@ -84,10 +88,12 @@ class LineServer:
         """Its thread is through, for whatever reason."""
         return not self._thread.is_alive()
 
-    def publish(self, said: Said, commands: Sequence[Command]) -> None:
-        """Say this from now on. Returns at once; what was said before and not yet shown is skipped."""
+    def publish(self, said: Said) -> None:
+        """Say this from now on, and show what is unshown. Returns at once.
+
+        What was said before and not yet shown is skipped.
+        """
         self._said = said
-        self._commands.extend(commands)
         self._nudge()
 
     def close(self) -> None:
@@ -149,8 +155,11 @@ class LineServer:
         with contextlib.suppress(Exception):
             await vision.show_state(said.state, alive=said.alive)
             await vision.show_recipe(said.recipe)
-            while self._commands:
-                await vision.show_result(self._commands.popleft())
+        while (command := self._unshown.take()) is not None:
+            try:
+                await vision.show_result(command)
+            except Exception as error:  # noqa: BLE001 - as above
+                self._unshown.failed(error)
 
 
 def bound_socket(settings: OpcUaGateSettings) -> socket.socket:
