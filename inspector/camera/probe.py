@@ -129,7 +129,7 @@ def _readings(camera: Camera, settings: CameraSettings) -> list[Finding]:
     reading = camera.latch()
     findings.append(
         Finding(
-            Level.ERROR,
+            Level.WARNING,
             "the camera's clock cannot be latched: no frame can be told from its neighbour's, and the "
             "line rejects every part",
             "take a camera with TimestampLatch or GevTimestampControlLatch, or newer firmware",

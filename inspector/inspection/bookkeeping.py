@@ -23,9 +23,9 @@ _REMEMBERED = 64
 _RATE_WINDOW_NS = 10_000_000_000
 _LATENCIES = 500
 _CAMERA_SILENT_NS = 3_000_000_000
-_UNTIMED = (
-    "when its frames were exposed cannot be told, so none is any part's; `inspector doctor` says whether the "
-    "camera's clock can be latched"
+_UNTIMED = Alarm(
+    text="When the camera's frames were exposed cannot be told: none is any part's",
+    remedy="take a camera whose clock can be latched; `inspector doctor` says whether it can",
 )
 _TOO_MANY = {
     RejectAlarm.IN_A_ROW: "Every one of the last parts was rejected",
@@ -80,6 +80,7 @@ class Bookkeeping:
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._camera = CameraStatus(state="starting", reason="")
         self._camera_heard_ns: int | None = None
+        self._timed = True
         self._plc = PlcStatus(up=False)
         self._recipe_fault = recipe_fault
         self._fault = ""
@@ -101,9 +102,10 @@ class Bookkeeping:
 
     @property
     def rejecting(self) -> bool:
-        """No part can pass at present: no recipe, no camera, no PLC, or the gate is shut or stands still."""
+        """No part can pass at present: no recipe, camera, time or PLC, or the gate is shut or stands."""
         shut = self._stopped_by_alarm or not self._gate_watch.raised.isdisjoint(_SHUT)
-        return bool(self._recipe_fault) or shut or not (self.camera_ready and self._plc.up)
+        able = self.camera_ready and self._timed and self._plc.up
+        return bool(self._recipe_fault) or shut or not able
 
     @property
     def camera_ready(self) -> bool:
@@ -166,9 +168,12 @@ class Bookkeeping:
         if state == "starting" and self._camera.state != "starting":
             state = "lost"
         reason = health.reason or self._camera.reason if state != "ready" else ""
-        if state == "ready" and not health.timed:
-            state, reason = "lost", _UNTIMED
         self._set_camera(CameraStatus.model_validate({"state": state, "reason": reason}))
+        if health.state is CameraState.READY and health.timed != self._timed:
+            self._timed = health.timed
+            self.event("camera_untimed_over" if self._timed else "camera_untimed", {})
+            write = self._log.info if self._timed else self._log.error
+            write("camera_untimed", holds=not self._timed)
 
     def reject_alarms(self, raised: frozenset[RejectAlarm], *, stop: bool) -> None:
         """The alarms for too many rejects that stand now, and whether the gate is shut for them."""
@@ -266,6 +271,8 @@ class Bookkeeping:
         if fault:
             what, _, remedy = fault.partition("; ")
             alarms.append(Alarm(text=f"Cups cannot be compared: {what}", remedy=remedy))
+        if not self._timed:
+            alarms.append(_UNTIMED)
         if self._passed_wrongly:
             alarms.append(
                 Alarm(

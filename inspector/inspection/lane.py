@@ -51,6 +51,8 @@ QUEUE_LIMIT = 8
 _FROZEN_AFTER = 5
 """So many parts in a row without a frame while the camera says it is well: it is opened anew."""
 _FRAMES_REMEMBERED = 32
+_PATIENCE_NS = 1_000_000_000
+"""After a start the PLC's clock is in doubt until an answer is quick."""
 _ON_THEIR_WAY = 256
 """More parts than are between photo-eye and gate, and then between two exchanges."""
 
@@ -103,7 +105,7 @@ class Lane:
         )
         self._stopped_by_alarm = False
         self._met_plc = False
-        self._plc_clock_known = True
+        self._doubt_since_ns: int | None = None
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
         self._without_frame = 0
@@ -121,7 +123,7 @@ class Lane:
 
         In free run it is this line that tells the gate when a part is there, by the PLC's clock.
         """
-        if self._free_run and not self._plc_clock_known:
+        if self._free_run and self._doubt_since_ns is not None:
             return False
         return self._tracker.healthy(now_ns)
 
@@ -135,7 +137,8 @@ class Lane:
             case CameraHealth():
                 self._camera(event)
             case GateAnswered(reading=reading):
-                self.books.plc(up=True, reason="")
+                doubt = self._doubt_about_plc_clock(reading, now_ns)
+                self.books.plc(up=not doubt, reason=doubt)
                 commanded = self._commanded(reading.session) if reading.gate_results else {}
                 self.books.gate(reading, commanded, now_ns)
                 if self._changeover.ask(reading.job):
@@ -143,7 +146,6 @@ class Lane:
                     if self._changeover.job == JOB_REFUSED:
                         nothing = f"the PLC asks for job {reading.job}; name its recipe under jobs"
                         self.books.recipe("none", nothing)
-                self._note_plc_clock(reading)
                 self._plc(reading, now_ns)
             case GateFailed(reason=reason):
                 self.books.plc(up=False, reason=reason)
@@ -203,7 +205,7 @@ class Lane:
             past = self._resume(reading.session, reading.part_count)
             if past is not None:
                 self._tracker.resume_after(*past)
-        if not self._plc_clock_known:
+        if self._doubt_since_ns is not None:
             return  # what is told now is told again with every exchange, until eight newer parts came
         for eye in reading.photo_eyes:
             if self._software and (reading.session, eye.number) > self._triggered:
@@ -215,20 +217,22 @@ class Lane:
         watched = self._tracker.watched(reading.session, reading.watched_ns, now_ns)
         self._do(watched, now_ns)
 
-    def _note_plc_clock(self, reading: Incoming) -> None:
-        """A single slow answer says little of when it was made: wait for one that says more."""
+    def _doubt_about_plc_clock(self, reading: Incoming, now_ns: int) -> str:
+        """Why no part can be dated; empty while it can, and for a moment: one slow answer is no fault."""
         most_ns = self._timing.clock_error_ns
-        known = reading.uncertainty_ns <= most_ns
-        if not known:
-            self.books.dropped("exchange_too_slow")
-            if self._plc_clock_known:
-                self._log.warning(
-                    "plc_clock_unknown",
-                    off_by_ms=reading.uncertainty_ns / 1e6,
-                    remedy=f"parts are rejected until the PLC answers within {most_ns / 1e6:.0f} ms: see to "
-                    "network, PLC and load, or give parts more room with part.min_interval_ms",
-                )
-        self._plc_clock_known = known
+        if reading.uncertainty_ns <= most_ns:
+            self._doubt_since_ns = None
+            return ""
+        self.books.dropped("exchange_too_slow")
+        if self._doubt_since_ns is None:
+            self._doubt_since_ns = now_ns
+        if now_ns - self._doubt_since_ns < _PATIENCE_NS:
+            return ""
+        return (
+            f"the PLC answers too slowly to say when a part came ({reading.uncertainty_ns / 1e6:.0f} ms); "
+            f"see to network and PLC until it answers within {most_ns / 1e6:.0f} ms, or raise "
+            "part.min_interval_ms if parts lie farther apart"
+        )
 
     def _frame(self, frame: FrameInfo, now_ns: int) -> None:
         if not self._free_run:

@@ -110,10 +110,14 @@ def test_a_camera_whose_frames_cannot_be_dated_rejects_everything_and_says_why(
     books.plc(up=True, reason="")
     books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=False))
     assert books.rejecting
-    assert "the camera's clock can be latched" in books.status(0).camera.reason
+    assert "none is any part's; take a camera whose clock can be latched" in page(books)
     books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
     assert not books.rejecting
-    assert journal.kinds == ["plc_link_up", "camera_lost", "camera_ready"]
+    assert page(books) == "Running; "
+    assert journal.kinds == [
+        *("plc_link_up", "camera_ready"),
+        *("camera_untimed", "camera_untimed_over"),
+    ]
 
 
 def page(*lanes: Bookkeeping) -> str:
@@ -176,7 +180,7 @@ def test_a_gate_that_rejects_every_cup_of_a_line_that_is_well_is_told_with_its_r
     books: Bookkeeping, journal: Journal, silent: dict[str, Any], told: str
 ) -> None:
     books.plc(up=True, reason="")
-    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0))
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
     for ms in range(0, 1000, 100):
         books.gate(reading(**silent), {}, ms * MS)
     assert page(books) == "Running; "

@@ -45,7 +45,7 @@ class FreeRun:
         gate: Any = SimpleNamespace(say=ignore, command=ignore, allow_heartbeat=ignore)
         books: Any = SimpleNamespace(
             plc=ignore,
-            gate=lambda _reading, commanded: self.commanded.update(commanded),
+            gate=lambda _reading, commanded, _now_ns: self.commanded.update(commanded),
             examined=ignore,
             forget=ignore,
             closed=self.closed.append,

@@ -38,7 +38,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
         allow_heartbeat=ignore,
     )
     books: Any = SimpleNamespace(
-        plc=ignore,
+        plc=lambda up, reason: said.update(plc_up=up, plc_reason=reason),
         gate=ignore,
         closed=ignore,
         dropped=lambda what, *_count: said.setdefault("dropped", []).append(what),
@@ -120,6 +120,18 @@ def test_parts_told_in_an_answer_too_slow_to_date_them_wait_for_a_quicker_one() 
     lane.handle(reading(1, now_ns + 10 * MS), now_ns + 10 * MS)
     part, frame = said["asked"]
     assert (part.number, frame.frame_id) == (1, 1)
+
+
+def test_a_plc_that_stays_too_slow_is_a_link_that_is_down_and_says_why() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    for now_ns in range(100 * MS, 1_200 * MS, 100 * MS):
+        slow = reading(0, now_ns)
+        lane.handle(replace(slow, reading=replace(slow.reading, uncertainty_ns=30 * MS)), now_ns)
+        assert said["plc_up"] == (now_ns < 1_100 * MS)
+    assert "answers too slowly" in said["plc_reason"]
+    lane.handle(reading(0, 1_300 * MS), 1_300 * MS)
+    assert (said["plc_up"], said["plc_reason"]) == (True, "")
 
 
 def test_in_free_run_the_gate_gets_no_heartbeat_while_the_plcs_clock_is_not_known() -> None:
