@@ -63,11 +63,12 @@ class Line:
         run_directory.mkdir(parents=True, exist_ok=True)
         self.status_file = run_directory / "status.json"
         self.status_file.unlink(missing_ok=True)
-        self._metrics_directory = run_directory / "metrics"
-        metrics.use_directory(self._metrics_directory)
+        metrics_directory = run_directory / "metrics"
+        metrics.use_directory(metrics_directory)
+        metrics.expect_links(lane.name for lane in settings.lanes)
         try:
             self.metrics_port = metrics.serve(
-                self._metrics_directory, settings.metrics.host, settings.metrics.port
+                metrics_directory, settings.metrics.host, settings.metrics.port
             )
         except OSError as error:
             raise ConfigurationError(
@@ -159,7 +160,6 @@ class Line:
                 process.pause_s = (
                     min(process.pause_s * 2, _LONGEST_PAUSE_S) if lived < _QUICK_EXIT_S else 0.1
                 )
-                metrics.forget(self._metrics_directory, process.handle.pid)
                 process.handle = None
                 process.restart_at_s = now + process.pause_s
                 metrics.RESTARTS.labels(process=process.name).inc()

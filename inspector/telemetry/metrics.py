@@ -2,18 +2,73 @@
 
 The line is several processes. Each counts in files of its own below ``PROMETHEUS_MULTIPROC_DIR``
 (prometheus-client's multiprocess mode; the supervisor sets it before it starts them) and the supervisor
-serves the sum at ``/metrics``. Counters of a process that was restarted go on, since its files stay.
-Label values are bounded: lane names, verdicts, reasons and stages, never part numbers or messages.
+serves the sum at ``/metrics``. Label values are bounded: lane names, verdicts, reasons and stages, never part
+numbers or messages.
+
+Files belong to whoever holds their lock, which the kernel lets go of when that process has ended. Whoever
+comes next takes them and counts on from what they say: counters never go back, and a process that is
+restarted all day leaves no more files than one that is not. What only the living can say (every gauge but
+the time of the last verdict) is dropped when nobody holds the lock any more.
 """
 
+import fcntl
+import functools
+import itertools
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    start_http_server,
+    values,
+)
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+LINKS = ("camera", "plc", "records")
+_held: list[BinaryIO] = []
+
+
+def _take(lock: BinaryIO) -> bool:
+    """Hold the lock of a process's files, and drop what their last holder said of its own time.
+
+    False where a living process holds it.
+    """
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    file = Path(lock.name)
+    mark_process_dead(file.stem, str(file.parent))  # type: ignore[no-untyped-call]
+    return True
+
+
+@functools.cache
+def _own_files(_pid: int) -> str:
+    """What this process's files are called: the first number whose files nobody living holds."""
+    directory = Path(os.environ[MULTIPROCESS_VARIABLE])
+    number = 0
+    while not _take(lock := (directory / f"{number}.lock").open("ab")):
+        lock.close()
+        number += 1
+    _held.append(lock)
+    return str(number)
+
+
+if MULTIPROCESS_VARIABLE in os.environ:
+    # Named by process id, as they are without this, the files of a camera that is looked for all day would
+    # number thousands.
+    values.ValueClass = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+        lambda: _own_files(os.getpid())
+    )
+
 _LATENCY_BUCKETS_S = (
     0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0,
 )  # fmt: skip
@@ -29,7 +84,7 @@ STAGE_SECONDS = Histogram(
     buckets=_LATENCY_BUCKETS_S,
 )
 QUEUE_DEPTH = Gauge(
-    "inspector_queue_depth", "Items waiting", ["lane", "queue"], multiprocess_mode="mostrecent"
+    "inspector_queue_depth", "Items waiting", ["lane", "queue"], multiprocess_mode="livemostrecent"
 )
 DROPPED = Counter(
     "inspector_dropped_total",
@@ -41,15 +96,15 @@ FRAME_GAPS = Counter("inspector_frame_gaps_total", "Frames lost: gaps in the fra
 UNDERRUNS = Counter("inspector_underruns_total", "Frames lost for want of a buffer", ["lane"])
 LINK_UP = Gauge(
     "inspector_link_up",
-    "1 while the link works (camera, plc, records)",
+    "1 while the link works (camera, plc, records); 0 also where nobody is there to say so",
     ["lane", "link"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemax",
 )
 REJECT_ALARM = Gauge(
     "inspector_reject_alarm_raised",
     "1 while too many parts are rejected (rejects_in_a_row, reject_share)",
     ["lane", "alarm"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 GATE_ACTIONS = Counter(
     "inspector_gate_actions_total",
@@ -65,7 +120,7 @@ GATE_CONDITION = Gauge(
     "inspector_gate_condition_raised",
     "1 while the gate says so (plc_stopped, heartbeat_unseen, belt_stands, reject_unconfirmed)",
     ["lane", "condition"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 ENGINE_INFO = Gauge(
     "inspector_engine_info",
@@ -86,7 +141,7 @@ CAMERA_TEMPERATURE = Gauge(
     "inspector_camera_temperature_celsius",
     "Sensor temperature as the camera says",
     ["lane"],
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 DEADLINES_MISSED = Counter(
     "inspector_deadlines_missed_total", "Parts without a verdict in time", ["lane"]
@@ -101,15 +156,15 @@ LEDGER_ROWS = Counter("inspector_ledger_rows_total", "Rows committed to the ledg
 LEDGER_BACKLOG = Gauge(
     "inspector_ledger_backlog_bytes",
     "Journal not yet in the ledger",
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 ARCHIVE_BYTES = Gauge(
-    "inspector_archive_bytes", "Size of the picture archive", multiprocess_mode="mostrecent"
+    "inspector_archive_bytes", "Size of the picture archive", multiprocess_mode="livemostrecent"
 )
 DISK_FREE = Gauge(
     "inspector_disk_free_bytes",
     "Free space where the records are",
-    multiprocess_mode="mostrecent",
+    multiprocess_mode="livemostrecent",
 )
 
 
@@ -124,9 +179,38 @@ def use_directory(directory: Path) -> None:
     os.environ[MULTIPROCESS_VARIABLE] = str(directory)
 
 
-def forget(directory: Path, pid: int) -> None:
-    """Drop what only a living process can say (what runs its networks) when it has ended."""
-    mark_process_dead(pid, str(directory))  # type: ignore[no-untyped-call]
+def expect_links(lanes: Iterable[str]) -> None:
+    """Let every link of these lanes be down (0) as long as no living process says that it is up.
+
+    Without this a link would be missing while its process is, and no alarm for 0 would hear of it.
+    """
+    floor = values.MultiProcessValue(lambda: "line")  # type: ignore[no-untyped-call]
+    (about,) = LINK_UP.describe()
+    for labels in itertools.product(lanes, LINKS):
+        floor(
+            "gauge",
+            about.name,
+            about.name,
+            ("lane", "link"),
+            labels,
+            about.documentation,
+            "livemax",
+        )
+
+
+class _SumOfTheLiving(MultiProcessCollector):
+    """The sum over all files, without what the dead said of their own time."""
+
+    def __init__(self, registry: CollectorRegistry, directory: Path) -> None:
+        super().__init__(registry, str(directory))  # type: ignore[no-untyped-call]
+        self._directory = directory
+
+    def collect(self) -> Iterable[Metric]:
+        for file in self._directory.glob("*.lock"):
+            with file.open("ab") as lock:
+                _take(lock)
+        summed: Iterable[Metric] = super().collect()  # type: ignore[no-untyped-call]
+        return summed
 
 
 def serve(directory: Path, host: str, port: int) -> int:
@@ -139,7 +223,7 @@ def serve(directory: Path, host: str, port: int) -> int:
         OSError: the address cannot be bound.
     """
     registry = CollectorRegistry()
-    MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    _SumOfTheLiving(registry, directory)
     registry.register(RESTARTS)
     server, _thread = start_http_server(port, addr=host, registry=registry)
     return int(server.server_port)

@@ -1,11 +1,13 @@
 """Several processes count, one place serves the sum, and Prometheus likes the names."""
 
+import contextlib
 import re
 import shutil
 import subprocess
 import sys
 import textwrap
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,23 +15,46 @@ from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from inspector.config import LineSettings
+from inspector.line import Line
 from inspector.telemetry import metrics
 
 _UNITS = ("seconds", "bytes", "celsius", "ratio", "total", "depth", "up", "raised", "info")
 
 
-def count_in_a_process(directory: Path, program: str) -> None:
-    """Run ``program`` as one of the line's processes does."""
-    subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            "from inspector.telemetry.metrics import PARTS, QUEUE_DEPTH, STAGE_SECONDS\n"
-            + textwrap.dedent(program),
-        ],
+def start_a_process(directory: Path, program: str) -> subprocess.Popen[str]:
+    """Start ``program`` as one of the line's processes; when it has run it says so and stays until told."""
+    imports = "from inspector.telemetry.metrics import *\n"
+    stay = "\nprint('done', flush=True)\ninput()\n"
+    process = subprocess.Popen(
+        [sys.executable, "-c", imports + textwrap.dedent(program) + stay],
         env={metrics.MULTIPROCESS_VARIABLE: str(directory), "PATH": ""},
-        check=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     )
+    assert process.stdout is not None
+    process.stdout.readline()
+    return process
+
+
+def count_in_a_process(directory: Path, program: str) -> None:
+    """Run ``program`` as one of the line's processes does, to its end."""
+    process = start_a_process(directory, program)
+    process.communicate("\n")
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, process.args)
+
+
+@contextlib.contextmanager
+def living(directory: Path, program: str) -> Iterator[None]:
+    """One of the line's processes that lives meanwhile, and is killed in the end."""
+    process = start_a_process(directory, program)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def scrape(port: int) -> str:
@@ -99,27 +124,113 @@ def test_what_a_process_counted_survives_its_kill(directory: Path) -> None:
     assert value(scrape(port), "inspector_parts_total", **PASSED) == 5
 
 
-def test_a_gauge_says_what_was_said_last(directory: Path) -> None:
-    port = metrics.serve(directory, "127.0.0.1", 0)
-    count_in_a_process(directory, "QUEUE_DEPTH.labels('lane-1', 'frames').set(9)")
-    count_in_a_process(directory, "QUEUE_DEPTH.labels('lane-1', 'frames').set(2)")
-
-    labels = {"lane": "lane-1", "queue": "frames"}
-    assert value(scrape(port), "inspector_queue_depth", **labels) == 2
-
-
-def test_what_a_process_ran_is_forgotten_when_it_has_ended(directory: Path) -> None:
-    port = metrics.serve(directory, "127.0.0.1", 0)
+def test_a_process_that_is_started_again_and_again_leaves_no_more_files(directory: Path) -> None:
     program = """
-    import os
-    from inspector.telemetry.metrics import ENGINE_INFO
-    ENGINE_INFO.labels("lane-1", "openvino", "float32", "fastest").set(1)
+    LINK_UP.labels('lane-1', 'camera').set(0)
+    FRAMES.labels('lane-1', 'complete').inc()
     """
     count_in_a_process(directory, program)
-    assert "inspector_engine_info{" in scrape(port)
-    (file,) = directory.glob("gauge_livemostrecent_*.db")
-    metrics.forget(directory, int(file.stem.rpartition("_")[2]))
-    assert "inspector_engine_info{" not in scrape(port)
+    files = sorted(directory.iterdir())
+    for _ in range(4):
+        count_in_a_process(directory, program)
+
+    assert sorted(directory.iterdir()) == files
+
+
+def test_two_that_live_at_once_never_share_a_file(directory: Path) -> None:
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    program = "PARTS.labels('lane-1', 'pass', 'clean').inc()"
+    with living(directory, program):
+        scrape(port)
+        for _ in range(3):
+            count_in_a_process(directory, program)
+
+    assert value(scrape(port), "inspector_parts_total", **PASSED) == 4
+    assert len(list(directory.glob("counter_*.db"))) == 2
+
+
+def test_a_gauge_says_what_was_said_last(directory: Path) -> None:
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    with (
+        living(directory, "QUEUE_DEPTH.labels('lane-1', 'frames').set(9)"),
+        living(directory, "QUEUE_DEPTH.labels('lane-1', 'frames').set(2)"),
+    ):
+        labels = {"lane": "lane-1", "queue": "frames"}
+        assert value(scrape(port), "inspector_queue_depth", **labels) == 2
+
+
+def test_a_link_is_down_until_a_process_says_it_is_up_and_again_when_that_has_died(
+    directory: Path,
+) -> None:
+    metrics.expect_links(["lane-1", "lane-2"])
+    port = metrics.serve(directory, "127.0.0.1", 0)
+
+    def up(lane: str, link: str) -> float:
+        return value(scrape(port), "inspector_link_up", lane=lane, link=link)
+
+    links = [(lane, link) for lane in ("lane-1", "lane-2") for link in ("camera", "plc", "records")]
+    assert [up(*link) for link in links] == [0] * 6
+    for _ in range(2):
+        with living(directory, "LINK_UP.labels('lane-1', 'records').set(1)"):
+            assert [up(*link) for link in links] == [0, 0, 1, 0, 0, 0]
+        assert [up(*link) for link in links] == [0] * 6
+
+
+def test_a_line_tells_all_its_links_from_its_first_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "to be replaced")
+    lane = {"name": "lane-1", "recipe": "recipe", "camera": {"producer": "camera.cti"}}
+    settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
+    line = Line(settings, tmp_path / "line.yaml", tmp_path / "run")
+    text = scrape(line.metrics_port)
+    line.stop()
+
+    for link in ("camera", "plc", "records"):
+        assert value(text, "inspector_link_up", lane="lane-1", link=link) == 0
+
+
+@pytest.mark.parametrize(
+    ("gauge", "labels"),
+    [
+        ("ENGINE_INFO", ["lane-1", "openvino", "float32", "fastest"]),
+        ("QUEUE_DEPTH", ["lane-1", "events"]),
+        ("REJECT_ALARM", ["lane-1", "reject_share"]),
+        ("GATE_CONDITION", ["lane-1", "belt_stands"]),
+        ("CAMERA_TEMPERATURE", ["lane-1"]),
+        ("LEDGER_BACKLOG", []),
+        ("ARCHIVE_BYTES", []),
+        ("DISK_FREE", []),
+    ],
+)
+def test_what_only_the_living_can_say_is_forgotten_with_them(
+    directory: Path, gauge: str, labels: list[str]
+) -> None:
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    name = getattr(metrics, gauge).describe()[0].name
+    says = f"{gauge}.labels(*{labels}).set(1)" if labels else f"{gauge}.set(1)"
+    with living(directory, says):
+        assert re.search(rf"^{name}\b.* 1\.0$", scrape(port), re.MULTILINE)
+    assert not re.search(rf"^{name}\b", scrape(port), re.MULTILINE)
+
+
+def test_what_a_dead_process_said_is_not_taken_over_by_the_next_even_if_nobody_looked(
+    directory: Path,
+) -> None:
+    count_in_a_process(
+        directory, "ENGINE_INFO.labels('lane-1', 'tensorrt', 'float16', 'only').set(1)"
+    )
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    with living(directory, "ENGINE_INFO.labels('lane-1', 'openvino', 'float32', 'first').set(1)"):
+        assert "tensorrt" not in scrape(port)
+
+
+def test_when_the_last_verdict_was_stays_known(directory: Path) -> None:
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    count_in_a_process(directory, "LAST_VERDICT.labels('lane-1').set(5)")
+
+    text = scrape(port)
+    assert value(text, "inspector_last_verdict_timestamp_seconds", lane="lane-1") == 5
 
 
 def test_a_new_line_begins_with_fresh_files(directory: Path) -> None:
