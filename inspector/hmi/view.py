@@ -93,11 +93,11 @@ class View:
         self, status: LineStatus | None, lanes: tuple[str, ...]
     ) -> tuple[Mapping[str, Mapping[Reason, int]], dict[str, list[RecordedPart]]]:
         """Counts since the line's start and the last rejects, empty where there is no ledger yet."""
-        since_ns = int(status.started * 1e9) if status is not None else 0
+        started = status.started if status is not None else None
         try:
             with open_ledger(self._directory) as ledger:
                 inode = ledger_file(self._directory).stat().st_ino
-                counts = self._tally.counts(ledger, (inode, since_ns), since_ns)
+                counts = self._tally.counts(ledger, inode, started)
                 return counts, {name: ledger.last_rejects(name, SHOWN_REJECTS) for name in lanes}
         except (sqlite3.Error, OSError):
             return {}, {}
@@ -107,16 +107,20 @@ class _Tally:
     """Counts kept up by what is new, so that a long day does not make the page slow."""
 
     def __init__(self) -> None:
-        self._of: object = None
+        self._of: tuple[int, float | None] | None = None
         self._newest = 0
         self._counts: dict[str, Counter[Reason]] = {}
 
     def counts(
-        self, ledger: LedgerReader, of: object, since_ns: int
+        self, ledger: LedgerReader, inode: int, started: float | None
     ) -> Mapping[str, Mapping[Reason, int]]:
-        if of != self._of:
-            self._of, self._newest, self._counts = of, 0, {}
-        self._newest, new = ledger.counts(since_ns, self._newest)
+        """Of this ledger's rows since the line's start, or of all where nobody knows of one."""
+        if (inode, started) != self._of:
+            before = 0 if started is None else ledger.newest_before(started)
+            if before is None:
+                return {}
+            self._of, self._newest, self._counts = (inode, started), before, {}
+        self._newest, new = ledger.counts(self._newest)
         for lane, by_reason in new.items():
             self._counts.setdefault(lane, Counter()).update(by_reason)
         return self._counts

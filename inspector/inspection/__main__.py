@@ -38,7 +38,7 @@ from inspector.inspection.workbench import Workbench
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
 from inspector.records.reading import newest_part
-from inspector.records.row import LedgerEvent
+from inspector.records.row import LedgerEvent, inspection_started
 from inspector.records.status import LineState, LineStatus, write_status
 from inspector.telemetry import metrics
 from inspector.telemetry.logs import configure_logs
@@ -106,9 +106,7 @@ class Inspection:
                 ),
                 _resume(line.records.directory, lane.name, first_contact),
             )
-        self._journal.append(
-            LedgerEvent(time.time_ns(), "inspection_started", details={"resuming": resuming})
-        )
+        self._journal.append(inspection_started(self._started, resuming=resuming))
 
     def _post(self, event: Event) -> None:
         """Tell the loop; called from every thread. A loop that is 4096 events behind is lost anyway."""

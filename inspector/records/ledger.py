@@ -18,7 +18,7 @@ from inspector.core.errors import RecordsError
 from inspector.core.part import PartId
 from inspector.records.journal import JournalLine
 from inspector.records.row import LedgerEvent, LedgerRow, utc_text
-from inspector.records.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION
+from inspector.records.schema import APPLICATION_ID, FROM_VERSION_1, SCHEMA, SCHEMA_VERSION
 
 _BUSY_TIMEOUT_AT_START_MS = 2000
 _BUSY_TIMEOUT_MS = 100
@@ -197,6 +197,10 @@ class Ledger:
             verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise _damaged(file, verdict)
+        if known and version == 1:
+            database.executescript(
+                f"BEGIN IMMEDIATE; {FROM_VERSION_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            )
         self.positions: dict[str, int] = dict(
             database.execute("SELECT segment, position FROM journal_positions")
         )
@@ -226,7 +230,8 @@ class Ledger:
 
     def _take_event(self, event: LedgerEvent, source: str) -> None:
         self._connection.execute(
-            "INSERT INTO events (happened, kind, lane, details, source) VALUES (?, ?, ?, ?, ?) "
+            "INSERT INTO events (happened, kind, lane, details, source, newest_part) "
+            "VALUES (?, ?, ?, ?, ?, (SELECT coalesce(max(id), 0) FROM parts)) "
             "ON CONFLICT (source) DO NOTHING",
             (
                 utc_text(event.happened_unix_ns),

@@ -12,7 +12,7 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason
 from inspector.records.journal import read_lines, segments
 from inspector.records.ledger import ledger_file
-from inspector.records.row import LedgerRow, utc_text
+from inspector.records.row import INSPECTION_STARTED, LedgerRow, utc_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,23 +83,40 @@ class LedgerReader:
         """Let go of the file."""
         self._connection.close()
 
-    def counts(
-        self, since_unix_ns: int = 0, after_id: int = 0
-    ) -> tuple[int, dict[str, dict[Reason, int]]]:
+    def newest_before(self, started: float) -> int | None:
+        """Id of the newest row from before the inspection process started, 0 where there is none.
+
+        Rows and events arrive in the order in which they were recorded, so this holds however the wall
+        clock was set meanwhile.
+
+        Args:
+            started: as its `LineStatus` says, seconds since 1970 UTC.
+
+        Returns:
+            None while nothing of this process has arrived yet. A ledger that knows of no start at all was
+            begun meanwhile: all that it holds is newer.
+        """
+        newest_start = self._connection.execute(
+            "SELECT happened, newest_part FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1",
+            (INSPECTION_STARTED,),
+        ).fetchone()
+        if newest_start is None:
+            return 0
+        happened, newest_part = newest_start
+        return newest_part if happened == utc_text(int(started * 1e9)) else None
+
+    def counts(self, after_id: int = 0) -> tuple[int, dict[str, dict[Reason, int]]]:
         """Parts by lane and reason, and the highest row id counted, to go on from there next time.
 
         Args:
-            since_unix_ns: only parts commanded from this wall-clock time on.
             after_id: only rows that arrived after this one.
         """
         newest = self._connection.execute("SELECT max(id) FROM parts").fetchone()[0] or 0
-        # The unary + keeps SQLite on the narrow index: new rows by id, the first count by time.
-        window = "+commanded >= ? AND id" if after_id else "commanded >= ? AND +id"
         found: dict[str, dict[Reason, int]] = {}
+        # The unary + keeps SQLite off the lanes' index and on the rows themselves, of which few are new.
         for lane, reason, count in self._connection.execute(
-            f"SELECT lane, reason, count(*) FROM parts WHERE {window} > ? AND +id <= ? "  # noqa: S608
-            "GROUP BY lane, reason",
-            (utc_text(since_unix_ns), after_id, newest),
+            "SELECT lane, reason, count(*) FROM parts WHERE id > ? AND id <= ? GROUP BY +lane, reason",
+            (after_id, newest),
         ):
             found.setdefault(lane, {})[Reason(reason)] = count
         return newest, found

@@ -57,6 +57,18 @@ class LedgerEvent:
 
 
 Record = LedgerRow | LedgerEvent
+INSPECTION_STARTED = "inspection_started"
+"""The event that comes before all rows of one life of the inspection process."""
+
+
+def inspection_started(started: float, *, resuming: bool) -> LedgerEvent:
+    """What the inspection process records before its first row.
+
+    Args:
+        started: as its `LineStatus` says, seconds since 1970 UTC: by this the event is found again.
+        resuming: started anew while the line runs.
+    """
+    return LedgerEvent(int(started * 1e9), INSPECTION_STARTED, details={"resuming": resuming})
 
 
 def utc_text(unix_ns: int) -> str:

@@ -1,6 +1,6 @@
 """The ledger's tables. Times are UTC text, durations ns; what a person queries needs no decoding."""
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x49_4E_53_50
 """``INSP`` in the file's header: tells ``file`` and us what this is."""
 
@@ -42,13 +42,15 @@ CREATE VIEW parts_with_pictures AS
     SELECT parts.*, pictures.stem AS picture
     FROM parts LEFT JOIN pictures USING (lane, session, number);
 
+-- newest_part: id of the newest part when the event arrived, which tells their order whatever the clock did.
 CREATE TABLE events (
     id INTEGER PRIMARY KEY,
     happened TEXT NOT NULL,
     kind TEXT NOT NULL,
     lane TEXT NOT NULL,
     details TEXT NOT NULL,
-    source TEXT NOT NULL UNIQUE
+    source TEXT NOT NULL UNIQUE,
+    newest_part INTEGER
 ) STRICT;
 
 -- Journal lines that cannot become a row, byte for byte: torn, damaged, contradicting a constraint.
@@ -64,3 +66,5 @@ CREATE TABLE journal_positions (
     position INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 """
+
+FROM_VERSION_1 = "ALTER TABLE events ADD COLUMN newest_part INTEGER;"

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +22,13 @@ from inspector.records.archive import PictureArchive
 from inspector.records.journal import JournalLine
 from inspector.records.ledger import Ledger, ledger_file
 from inspector.records.pictures import Picture
+from inspector.records.row import Record, inspection_started
 from inspector.records.status import LaneStatus, LineState, write_status
 from tests.hmi.filled_ledger import cup_with_stain, status_of
 from tests.records.plant import NOON_NS, configuration, row_of
+
+STARTED = NOON_NS / 1e9
+HOUR_NS = 3600 * 10**9
 
 
 class Page:
@@ -32,19 +37,23 @@ class Page:
     def __init__(self, directory: Path) -> None:
         self.directory = directory / "records"
         self.status_file = directory / "status.json"
-        self.view = View("Hall 3", ("lane-1",), self.directory, self.status_file)
-        self.client = TestClient(create_app(self.view))
         self._segment = 0
+        self.open_anew()
 
-    def record(self, *numbers: int, reason: Reason = Reason.CLEAN) -> None:
+    def record(self, *numbers: int, reason: Reason = Reason.CLEAN, clock_off_ns: int = 0) -> None:
+        rows = [row_of(n, reason) for n in numbers]
+        self._take(
+            *(replace(row, commanded_unix_ns=row.commanded_unix_ns + clock_off_ns) for row in rows)
+        )
+
+    def record_start(self, started: float) -> None:
+        self._take(inspection_started(started, resuming=False))
+
+    def _take(self, *records: Record) -> None:
         self._segment += 1
         ledger = Ledger(self.directory)
-        ledger.commit(
-            [
-                JournalLine(f"{self._segment}.jsonl", n, n + 1, b"", row_of(n, reason))
-                for n in numbers
-            ]
-        )
+        segment = f"{self._segment}.jsonl"
+        ledger.commit([JournalLine(segment, n, n + 1, b"", r) for n, r in enumerate(records)])
         ledger.close()
 
     def picture(self, number: int) -> None:
@@ -55,8 +64,18 @@ class Page:
         ledger.commit(pictures_added=archive.added)
         ledger.close()
 
-    def says(self, state: LineState = LineState.RUNNING, **lane: Any) -> None:
-        status = status_of(("lane-1",), state, time.time(), NOON_NS / 1e9)
+    def open_anew(self) -> None:
+        """The page's process is restarted on its own."""
+        self.view = View("Hall 3", ("lane-1",), self.directory, self.status_file)
+        self.client = TestClient(create_app(self.view))
+
+    def says(
+        self,
+        state: LineState = LineState.RUNNING,
+        started: float = NOON_NS / 1e9,
+        **lane: Any,
+    ) -> None:
+        status = status_of(("lane-1",), state, time.time(), started)
         only = LaneStatus.model_validate(status.lanes[0].model_dump() | lane)
         write_status(self.status_file, status.model_copy(update={"lanes": (only,)}))
 
@@ -103,16 +122,60 @@ def test_counters_are_what_the_ledger_holds(page: Page) -> None:
 
 
 def test_counters_begin_anew_with_the_line_and_with_another_ledger(page: Page) -> None:
-    page.record(1, 2, 3)
-    started = NOON_NS / 1e9 + 2.5
-    status = status_of(("lane-1",), LineState.RUNNING, time.time(), started)
-    write_status(page.status_file, status)
+    page.record(1, 2)
+    page.record_start(STARTED)
+    page.record(3)
+    page.says(started=STARTED)
     assert page.lane()["passed"] == 1
 
     # As the remedy for a damaged ledger says.
     ledger_file(page.directory).rename(page.directory / "ledger.db.damaged")
     page.record(*range(10, 20))
     assert page.lane()["passed"] == 10
+
+
+def test_a_clock_set_back_while_the_line_runs_hides_no_part(page: Page) -> None:
+    page.record_start(STARTED)
+    page.record(*range(1, 11))
+    page.record(*range(11, 111), clock_off_ns=-2 * HOUR_NS)
+    page.says(started=STARTED, parts={"clean": 110})
+
+    assert page.lane()["passed"] == 110
+    assert page.state()["headline"]["title"] == "Running"
+
+
+def test_parts_of_a_former_start_whose_clock_ran_ahead_are_not_counted_again(page: Page) -> None:
+    page.record(*range(1, 51), clock_off_ns=2 * HOUR_NS)
+    page.record_start(STARTED)
+    page.record(51, 52)
+    page.says(started=STARTED, parts={"clean": 2})
+
+    assert page.lane()["passed"] == 2
+
+
+def test_a_page_restarted_on_its_own_counts_since_the_lines_start(page: Page) -> None:
+    page.record_start(STARTED)
+    page.record(1, 2, 3, clock_off_ns=-2 * HOUR_NS)
+    page.says(started=STARTED)
+    assert page.lane()["passed"] == 3
+
+    page.open_anew()
+    page.record(4)
+    assert page.lane()["passed"] == 4
+
+
+def test_rows_of_a_former_start_that_come_late_are_not_counted(page: Page) -> None:
+    page.record_start(STARTED - 3600)
+    page.record(1, 2, 3)
+    page.says(started=STARTED, parts={"clean": 30})
+    assert page.lane()["passed"] == 0
+    assert page.state()["headline"]["title"] == "Running, but 30 parts are not recorded yet"
+
+    page.record(4, 5)
+    page.record_start(STARTED)
+    page.record(*range(6, 36))
+    assert page.lane()["passed"] == 30
+    assert page.state()["headline"]["title"] == "Running"
 
 
 def test_the_last_rejects_come_newest_first_with_their_words(page: Page) -> None:

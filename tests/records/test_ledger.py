@@ -11,7 +11,7 @@ from inspector.core.verdict import Reason
 from inspector.records.journal import JournalLine
 from inspector.records.ledger import Ledger, LedgerUnavailableError, ledger_file
 from inspector.records.reading import Box, open_ledger
-from inspector.records.row import LedgerEvent, Record, utc_text
+from inspector.records.row import LedgerEvent, Record, inspection_started, utc_text
 from tests.records.plant import NOON_NS, row_of
 
 
@@ -127,8 +127,39 @@ def test_counts_go_on_from_where_they_were(tmp_path: Path) -> None:
 
         ledger.commit(lines(row_of(4), segment="00000002-cd.jsonl"))
         assert reader.counts(after_id=newest) == (newest + 1, {"lane-1": {Reason.CLEAN: 1}})
-        since = NOON_NS + 3 * 10**9
-        assert reader.counts(since)[1] == {"lane-1": {Reason.DEFECT: 1, Reason.CLEAN: 1}}
+        assert reader.counts(after_id=2)[1] == {
+            "lane-1": {Reason.DEFECT: 1, Reason.CLEAN: 1},
+            "lane-2": {Reason.CLEAN: 1},
+        }
+
+
+def test_where_a_start_lies_among_the_rows_is_known(tmp_path: Path) -> None:
+    first, second = NOON_NS / 1e9, NOON_NS / 1e9 - 3600
+    ledger = Ledger(tmp_path)
+    with open_ledger(tmp_path) as reader:
+        assert reader.newest_before(first) == 0
+
+        ledger.commit(lines(inspection_started(first, resuming=False), row_of(1), row_of(2)))
+        assert reader.newest_before(first) == 0
+        assert reader.newest_before(second) is None
+
+        again = lines(inspection_started(second, resuming=True), row_of(3), segment="2-cd.jsonl")
+        ledger.commit(again)
+        assert reader.newest_before(second) == 2
+
+
+def test_a_ledger_of_the_first_version_is_carried_over(tmp_path: Path) -> None:
+    Ledger(tmp_path).commit(lines(LedgerEvent(NOON_NS, "camera_lost"), row_of(1)))
+    old = sqlite3.connect(ledger_file(tmp_path))
+    old.executescript("ALTER TABLE events DROP COLUMN newest_part; PRAGMA user_version = 1;")
+    old.close()
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(inspection_started(1.0, resuming=False), row_of(2), segment="2-cd.jsonl"))
+
+    with open_ledger(tmp_path) as reader:
+        assert [kind for _, kind, _, _ in reader.events()] == ["inspection_started", "camera_lost"]
+        assert reader.newest_before(1.0) == 1
+        assert reader.counts(after_id=0) == (2, {"lane-1": {Reason.CLEAN: 2}})
 
 
 def test_the_last_rejects_come_newest_first(tmp_path: Path) -> None:
