@@ -12,7 +12,7 @@ import shutil
 import socket
 import tempfile
 from collections.abc import Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -26,6 +26,7 @@ from inspector.core.errors import InspectorError
 from inspector.engine import NetworkPool, choose_detector
 from inspector.gate import open_lane_gate, probe_gate
 from inspector.recipe import load_recipe
+from inspector.records.ledger import ROW_BYTES
 
 Level = Literal["ok", "warning", "error"]
 _LEVELS: dict[CameraLevel, Level] = {
@@ -36,6 +37,7 @@ _LEVELS: dict[CameraLevel, Level] = {
 _PROBE_S = 30.0
 _RECEIVE_BUFFER_BYTES = 10_000_000
 _CLOCK_UNSYNCHRONISED = 5
+_DAY_S = 86_400
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ def check_network() -> Iterable[Finding]:
 
 
 def check_records(line: LineSettings) -> Iterable[Finding]:
-    """The records directory can be written and has room."""
+    """The records directory can be written and has room; for how long rows are kept."""
     directory = line.records.directory
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -170,7 +172,8 @@ def check_records(line: LineSettings) -> Iterable[Finding]:
         )
         return
     free_mb = shutil.disk_usage(directory).free // 1_000_000
-    wanted_mb = line.records.pictures_mb + line.records.keep_free_mb
+    bounds_mb = line.records.rows_mb + line.records.pictures_mb
+    wanted_mb = max(0, bounds_mb - _held_mb(directory)) + line.records.keep_free_mb
     if free_mb < line.records.keep_free_mb:
         yield Finding(
             "records",
@@ -182,11 +185,29 @@ def check_records(line: LineSettings) -> Iterable[Finding]:
         yield Finding(
             "records",
             "warning",
-            f"{free_mb} MB free at {directory}, {wanted_mb} MB are configured",
-            "lower records.pictures_mb or enlarge the disk",
+            f"{free_mb} MB free at {directory}, {wanted_mb} MB more are configured",
+            "lower records.rows_mb or records.pictures_mb, or enlarge the disk",
         )
     else:
         yield Finding("records", "ok", f"{directory}: {free_mb} MB free")
+    parts_per_s = sum(1e3 / lane.part.min_interval_ms for lane in line.lanes)
+    days = line.records.rows_mb * 1e6 / (parts_per_s * ROW_BYTES * _DAY_S)
+    yield Finding(
+        "ledger",
+        "ok",
+        f"{line.records.rows_mb} MB keep the rows of {days:.0f} days at {parts_per_s:.3g} parts/s, "
+        "longer at fewer",
+    )
+
+
+def _held_mb(directory: Path) -> int:
+    """What ledger and pictures take of the disk already."""
+    held = 0
+    for folder, _, names in os.walk(directory):
+        for name in names:
+            with suppress(FileNotFoundError):  # a line that runs deletes pictures meanwhile
+                held += (Path(folder) / name).stat().st_size
+    return held // 1_000_000
 
 
 def check_page(line: LineSettings) -> Finding:

@@ -188,6 +188,12 @@ class RecordsSettings(Settings):
     directory: ConfiguredPath = Field(
         default=Path("/var/lib/inspector"), description="ledger and pictures; survives restarts"
     )
+    rows_mb: int = Field(
+        default=10_000,
+        ge=500,
+        description="rows of parts kept, MB; the oldest go first. 10000 are 20 million: four months at two "
+        "parts a second, two weeks at fourteen",
+    )
     pictures_mb: int = Field(
         default=2000, ge=0, description="pictures of rejects kept, MB; the oldest go first"
     )

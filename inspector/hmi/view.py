@@ -73,9 +73,9 @@ class View:
         headline = line_headline(status, silent_s)
         by_name = {lane.name: lane for lane in status.lanes} if status is not None else {}
         names = tuple(by_name) or self._lanes
-        counts, rejects = self._recorded(status, names)
+        recorded, counts, rejects = self._recorded(status, names)
         if status is not None and headline.level is Level.RUNNING:
-            headline = _records_headline(status, counts) or headline
+            headline = _records_headline(status, recorded) or headline
         return {
             "line": status.line if status is not None else self._line,
             "headline": _headline(headline),
@@ -91,16 +91,17 @@ class View:
 
     def _recorded(
         self, status: LineStatus | None, lanes: tuple[str, ...]
-    ) -> tuple[Mapping[str, Mapping[Reason, int]], dict[str, list[RecordedPart]]]:
+    ) -> tuple[int, Mapping[str, Mapping[Reason, int]], dict[str, list[RecordedPart]]]:
         """Counts since the line's start and the last rejects, empty where there is no ledger yet."""
         started = status.started if status is not None else None
         try:
             with open_ledger(self._directory) as ledger:
                 inode = ledger_file(self._directory).stat().st_ino
-                counts = self._tally.counts(ledger, inode, started)
-                return counts, {name: ledger.last_rejects(name, SHOWN_REJECTS) for name in lanes}
+                recorded, counts = self._tally.counts(ledger, inode, started)
+                rejects = {name: ledger.last_rejects(name, SHOWN_REJECTS) for name in lanes}
+                return recorded, counts, rejects
         except (sqlite3.Error, OSError):
-            return {}, {}
+            return 0, {}, {}
 
 
 class _Tally:
@@ -108,22 +109,27 @@ class _Tally:
 
     def __init__(self) -> None:
         self._of: tuple[int, float | None] | None = None
-        self._newest = 0
+        self._before = self._newest = 0
         self._counts: dict[str, Counter[Reason]] = {}
 
     def counts(
         self, ledger: LedgerReader, inode: int, started: float | None
-    ) -> Mapping[str, Mapping[Reason, int]]:
-        """Of this ledger's rows since the line's start, or of all where nobody knows of one."""
+    ) -> tuple[int, Mapping[str, Mapping[Reason, int]]]:
+        """How many rows have come into this ledger since the line's start, and what those there are say.
+
+        Where the oldest had to make room before this process began, the second is less. Without a start it
+        is all rows.
+        """
         if (inode, started) != self._of:
             before = 0 if started is None else ledger.newest_before(started)
             if before is None:
-                return {}
-            self._of, self._newest, self._counts = (inode, started), before, {}
+                return 0, {}
+            self._of, self._counts = (inode, started), {}
+            self._before = self._newest = before
         self._newest, new = ledger.counts(self._newest)
         for lane, by_reason in new.items():
             self._counts.setdefault(lane, Counter()).update(by_reason)
-        return self._counts
+        return self._newest - self._before, self._counts
 
 
 class _News:
@@ -148,12 +154,9 @@ class _News:
         return now - self._changed
 
 
-def _records_headline(
-    status: LineStatus, counts: Mapping[str, Mapping[Reason, int]]
-) -> Headline | None:
+def _records_headline(status: LineStatus, recorded: int) -> Headline | None:
     """The page counts what is recorded; where that falls behind what the gate was told, it says so."""
     decided = sum(sum(lane.parts.values()) for lane in status.lanes)
-    recorded = sum(sum(by_reason.values()) for by_reason in counts.values())
     behind = decided - recorded
     if behind <= _RECORDS_BEHIND_PARTS:
         return None

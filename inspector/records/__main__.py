@@ -43,6 +43,7 @@ def main() -> int:
             socket.socket(fileno=arguments.channel_fd),
             line.records.pictures_mb * 1_000_000,
             line.records.keep_free_mb * 1_000_000,
+            line.records.rows_mb * 1_000_000,
         )
         log.info("records_started", directory=str(line.records.directory))
         try:

@@ -1,13 +1,15 @@
 """The ledger: one SQLite file, one row per part, the audit trail, and how far the journal was read.
 
 The journal's position moves in the same transaction as the rows it covers, so every row arrives exactly
-once, whoever dies. Nothing that arrives is thrown away: what cannot be a row is kept in ``refused``.
+once, whoever dies. Nothing that arrives is thrown away: what cannot be a row is kept in ``refused``. What
+has become too much goes in the order in which it came, whatever the clock said when it did.
 """
 
 import json
 import math
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +25,12 @@ from inspector.records.schema import APPLICATION_ID, FROM_VERSION_1, SCHEMA, SCH
 _BUSY_TIMEOUT_AT_START_MS = 2000
 _BUSY_TIMEOUT_MS = 100
 _CHECKED_AT_START_BYTES = 256 << 20
+ROW_BYTES = 500
+"""A part's row with all its stages and its place in every index."""
+EVENTS_KEPT = 1_000_000
+"""Decades of an audit trail, or three weeks of a camera that comes and goes every other second: 0.3 GB."""
+# Deleted in some hundredths of a second, and in the long run more than all lanes together bring.
+_OLDEST_AT_ONCE = 1000
 
 _log = structlog.get_logger()
 
@@ -130,41 +138,66 @@ class Ledger:
             LedgerUnavailableError: locked or the disk is full; call again with the same.
             RecordsError: the file is damaged.
         """
-        database = self._connection
-        try:
-            database.execute("BEGIN IMMEDIATE")
-            try:
-                rows = sum(self._take(line) for line in lines)
-                database.executemany(
-                    "INSERT INTO journal_positions VALUES (?, ?) "
-                    "ON CONFLICT (segment) DO UPDATE SET position = excluded.position",
-                    {line.segment: line.end for line in lines}.items(),
-                )
-                database.executemany(
-                    "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)",
-                    [(p.part.lane, p.part.session, p.part.number, p.stem) for p in pictures_added],
-                )
-                database.executemany(
-                    "DELETE FROM pictures WHERE lane = ? AND session = ? AND number = ?",
-                    [(part.lane, part.session, part.number) for part in pictures_gone],
-                )
-                database.executemany(
-                    "DELETE FROM journal_positions WHERE segment = ?",
-                    [(segment,) for segment in segments_gone],
-                )
-                database.execute("COMMIT")
-            except BaseException:
-                if database.in_transaction:
-                    database.execute("ROLLBACK")
-                raise
-        except sqlite3.OperationalError as error:
-            raise LedgerUnavailableError(str(error)) from error
-        except sqlite3.DatabaseError as error:
-            raise _damaged(self._file, error) from error
+        with self._transaction() as database:
+            rows = sum(self._take(line) for line in lines)
+            database.executemany(
+                "INSERT INTO journal_positions VALUES (?, ?) "
+                "ON CONFLICT (segment) DO UPDATE SET position = excluded.position",
+                {line.segment: line.end for line in lines}.items(),
+            )
+            database.executemany(
+                "INSERT OR REPLACE INTO pictures VALUES (?, ?, ?, ?)",
+                [(p.part.lane, p.part.session, p.part.number, p.stem) for p in pictures_added],
+            )
+            database.executemany(
+                "DELETE FROM pictures WHERE lane = ? AND session = ? AND number = ?",
+                [(part.lane, part.session, part.number) for part in pictures_gone],
+            )
+            database.executemany(
+                "DELETE FROM journal_positions WHERE segment = ?",
+                [(segment,) for segment in segments_gone],
+            )
         self.positions.update((line.segment, line.end) for line in lines)
         for segment in segments_gone:
             self.positions.pop(segment, None)
         return rows
+
+    @property
+    def size(self) -> int:
+        """Bytes in use. The file may be larger: what was deleted leaves room in it, which is used again.
+
+        Raises:
+            LedgerUnavailableError: locked.
+            RecordsError: the file is damaged.
+        """
+        with self._translated_errors():
+            pages, free, page_bytes = (
+                self._connection.execute(f"PRAGMA {name}").fetchone()[0]
+                for name in ("page_count", "freelist_count", "page_size")
+            )
+        used: int = (pages - free) * page_bytes
+        return used
+
+    def make_room(self, limit_bytes: int) -> int:
+        """Delete some of the oldest rows where there are more bytes than this; return how many went.
+
+        Oldest is what arrived first: a wall clock that jumps makes no row older than it is. The newest row
+        of each lane stays, since the line goes on from there when it starts. Of the audit trail the newest
+        ``EVENTS_KEPT`` stay.
+
+        Raises:
+            LedgerUnavailableError: locked or the disk is full; nothing was deleted.
+            RecordsError: the file is damaged.
+        """
+        with self._transaction() as database:
+            oldest = self._oldest_rows() if self.size > limit_bytes else []
+            database.executemany("DELETE FROM parts WHERE id = ?", oldest)
+            database.execute(
+                "DELETE FROM events WHERE id IN (SELECT id FROM events "
+                "WHERE id <= (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)",
+                (EVENTS_KEPT, _OLDEST_AT_ONCE),
+            )
+        return len(oldest)
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is merged into it."""
@@ -205,6 +238,39 @@ class Ledger:
             database.execute("SELECT segment, position FROM journal_positions")
         )
         database.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """All of what is done within, down to the disk, or nothing."""
+        database = self._connection
+        with self._translated_errors():
+            database.execute("BEGIN IMMEDIATE")
+            try:
+                yield database
+                database.execute("COMMIT")
+            except BaseException:
+                if database.in_transaction:
+                    database.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _translated_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            raise LedgerUnavailableError(str(error)) from error
+        except sqlite3.DatabaseError as error:
+            raise _damaged(self._file, error) from error
+
+    def _oldest_rows(self) -> list[tuple[int]]:
+        """The ids of some rows that arrived first, without any lane's newest."""
+        ask = self._connection.execute
+        found = ask("SELECT id, lane FROM parts ORDER BY id LIMIT ?", (_OLDEST_AT_ONCE,)).fetchall()
+        newest = {
+            ask("SELECT max(id) FROM parts WHERE lane = ?", (lane,)).fetchone()[0]
+            for lane in {lane for _, lane in found}
+        }
+        return [(number,) for number, _ in found if number not in newest]
 
     def _take(self, line: JournalLine) -> int:
         source = f"{line.segment}:{line.start}"

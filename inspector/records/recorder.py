@@ -22,7 +22,9 @@ from inspector.telemetry.metrics import (
     DISK_FREE,
     DROPPED,
     LEDGER_BACKLOG,
+    LEDGER_BYTES,
     LEDGER_ROWS,
+    LEDGER_ROWS_DELETED,
     LINK_UP,
 )
 
@@ -45,6 +47,7 @@ class Recorder:
         channel: receiver's end of the picture channel.
         pictures_bytes: size of the picture archive at most.
         keep_free_bytes: disk space that pictures must leave.
+        rows_bytes: size of the ledger at most; the oldest rows go first.
 
     Raises:
         RecordsError: the directory cannot be used, is used by another records process, or the ledger is
@@ -58,12 +61,14 @@ class Recorder:
         channel: socket.socket,
         pictures_bytes: int,
         keep_free_bytes: int,
+        rows_bytes: int,
     ) -> None:
         self._directory = directory
         self._lanes = lanes
         self._channel: socket.socket | None = channel
         self._claim = _claim(directory)
         self._ledger = Ledger(directory)
+        self._rows_bytes = rows_bytes
         known = self._ledger.pictures()
         self._archive = PictureArchive(directory, pictures_bytes, keep_free_bytes, known)
         here = {path.name for path in segments(directory)}
@@ -182,6 +187,10 @@ class Recorder:
                 directory=str(self._directory),
                 remedy="free some disk: no pictures are stored until then, rows still are",
             )
+        # A ledger that takes nothing at the moment is `_commit`'s to tell.
+        with contextlib.suppress(LedgerUnavailableError):
+            LEDGER_ROWS_DELETED.inc(self._ledger.make_room(self._rows_bytes))
+            LEDGER_BYTES.set(self._ledger.size)
         ARCHIVE_BYTES.set(self._archive.size)
         DISK_FREE.set(shutil.disk_usage(self._directory).free)
 

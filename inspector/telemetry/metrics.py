@@ -153,6 +153,12 @@ LAST_VERDICT = Gauge(
     multiprocess_mode="mostrecent",
 )
 LEDGER_ROWS = Counter("inspector_ledger_rows_total", "Rows committed to the ledger")
+LEDGER_ROWS_DELETED = Counter(
+    "inspector_ledger_rows_deleted_total", "Oldest rows deleted to keep within records.rows_mb"
+)
+LEDGER_BYTES = Gauge(
+    "inspector_ledger_bytes", "Size of the ledger in use", multiprocess_mode="livemostrecent"
+)
 LEDGER_BACKLOG = Gauge(
     "inspector_ledger_backlog_bytes",
     "Journal not yet in the ledger",

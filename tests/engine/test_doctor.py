@@ -1,12 +1,20 @@
-"""What the doctor says of a lane's networks."""
+"""What the doctor says of a lane's networks, and of the room for its records."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
-from inspector.config import CameraSettings, LaneSettings, LineSettings
+from inspector.config import (
+    CameraSettings,
+    LaneSettings,
+    LineSettings,
+    PartSettings,
+    RecordsSettings,
+)
+from inspector.config.gates import ModbusGateSettings
 from inspector.core.errors import EngineError
-from inspector.doctor import check_recipe
+from inspector.doctor import check_recipe, check_records
 from inspector.engine.detector import Detector
 from inspector.recipe import Recipe, load_recipe
 
@@ -50,3 +58,51 @@ def test_an_engine_that_disagrees_is_an_error_in_its_own_row(
 def test_a_line_that_starts_proves_its_recipes_itself(line: LineSettings) -> None:
     (whole,) = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=False)
     assert whole.check == "lane-1 recipe"
+
+
+def line_recording_into(
+    directory: Path, free_mb: int, monkeypatch: pytest.MonkeyPatch
+) -> LineSettings:
+    """Two lanes of ten parts a second each, on a disk with so much room left."""
+    usage = shutil.disk_usage(directory)._replace(free=free_mb * 1_000_000)
+    monkeypatch.setattr("shutil.disk_usage", lambda _path: usage)
+    lanes = tuple(
+        LaneSettings(
+            name=f"lane-{number}",
+            recipe=Path("recipe"),
+            camera=CameraSettings(producer=Path("none.cti")),
+            part=PartSettings(min_interval_ms=100),
+            gate=ModbusGateSettings(base_register=100 * number),
+        )
+        for number in (1, 2)
+    )
+    records = RecordsSettings(directory=directory, rows_mb=8640, pictures_mb=1000, keep_free_mb=500)
+    return LineSettings(lanes=lanes, records=records)
+
+
+def test_the_doctor_says_for_how_long_the_ledger_keeps_rows_at_the_lines_full_rate(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    findings = check_records(line_recording_into(tmp_path, 20_000, monkeypatch))
+    room, ledger = findings
+    assert (room.level, ledger.level) == ("ok", "ok")
+    assert ledger.check == "ledger"
+    assert ledger.text == "8640 MB keep the rows of 10 days at 20 parts/s, longer at fewer"
+
+
+def test_a_disk_that_cannot_hold_ledger_and_pictures_is_told_before_it_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, _ = check_records(line_recording_into(tmp_path, 9_000, monkeypatch))
+    assert room.level == "warning"
+    assert room.text == f"9000 MB free at {tmp_path}, 10140 MB more are configured"
+    assert room.remedy == "lower records.rows_mb or records.pictures_mb, or enlarge the disk"
+
+
+def test_what_the_records_hold_already_needs_no_room_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (tmp_path / "ledger.db").open("wb") as ledger:
+        ledger.truncate(8_000_000_000)
+    room, _ = check_records(line_recording_into(tmp_path, 9_000, monkeypatch))
+    assert room.level == "ok"

@@ -259,6 +259,19 @@ def test_records_that_fall_behind_are_told(page: Page) -> None:
     assert page.state()["headline"]["title"] == "Running, but 37 parts are not recorded yet"
 
 
+def test_rows_that_had_to_make_room_are_not_missing(page: Page) -> None:
+    page.record_start(STARTED)
+    page.record(*range(1, 2001))
+    ledger = Ledger(page.directory)
+    ledger.make_room(0)
+    ledger.close()
+    page.says(started=STARTED, parts={"clean": 2000})
+
+    state = page.state()
+    assert state["headline"]["title"] == "Running"
+    assert state["lanes"][0]["passed"] == 1000
+
+
 def test_a_half_written_status_is_no_status(page: Page) -> None:
     page.status_file.write_text('{"line": "Hall 3", "sta')
 

@@ -1,6 +1,7 @@
 """The ledger: one row per part, and nothing that contradicts itself."""
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,8 +10,8 @@ from inspector.core.errors import RecordsError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
 from inspector.records.journal import JournalLine
-from inspector.records.ledger import Ledger, LedgerUnavailableError, ledger_file
-from inspector.records.reading import Box, open_ledger
+from inspector.records.ledger import ROW_BYTES, Ledger, LedgerUnavailableError, ledger_file
+from inspector.records.reading import Box, newest_part, open_ledger
 from inspector.records.row import LedgerEvent, Record, inspection_started, utc_text
 from tests.records.plant import NOON_NS, row_of
 
@@ -169,6 +170,110 @@ def test_the_last_rejects_come_newest_first(tmp_path: Path) -> None:
     with open_ledger(tmp_path) as ledger:
         rejects = ledger.last_rejects("lane-1", 4)
     assert [reject.part.number for reject in rejects] == [38, 37, 35, 34]
+
+
+def numbers(directory: Path, lane: str = "lane-1") -> list[object]:
+    rows = query(directory, f"SELECT number FROM parts WHERE lane = '{lane}' ORDER BY id")
+    return [number for (number,) in rows]
+
+
+def test_when_the_ledger_is_full_the_oldest_rows_go_and_their_room_is_used_again(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path)
+    for thousand in range(20):
+        first = 1 + 1000 * thousand
+        rows = (row_of(n) for n in range(first, first + 1000))
+        ledger.commit(lines(*rows, segment=f"{thousand:08d}-ab.jsonl"))
+        while ledger.make_room(1_000_000):
+            pass
+    ledger.close()
+
+    kept = numbers(tmp_path)
+    assert 1000 < len(kept) < 5000
+    assert kept == list(range(20_001 - len(kept), 20_001))
+    assert ledger_file(tmp_path).stat().st_size < 2_000_000
+    assert query(tmp_path, "PRAGMA quick_check") == [("ok",)]
+
+
+def test_a_ledger_that_has_room_loses_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*(row_of(n) for n in range(1, 101))))
+
+    assert ledger.make_room(10_000_000) == 0
+    assert numbers(tmp_path) == list(range(1, 101))
+
+
+def test_only_a_few_rows_go_at_a_time_so_that_no_commit_waits_for_them(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*(row_of(n) for n in range(1, 2501))))
+
+    assert [ledger.make_room(0) for _ in range(4)] == [1000, 1000, 499, 0]
+
+
+def test_a_clock_that_jumps_deletes_no_fresh_row(tmp_path: Path) -> None:
+    year_ns = 365 * 24 * 3600 * 10**9
+    ledger = Ledger(tmp_path)
+    for step, off_ns in enumerate((0, year_ns, -year_ns, 0)):
+        rows = (row_of(n) for n in range(1 + 1000 * step, 1001 + 1000 * step))
+        shifted = (replace(r, commanded_unix_ns=r.commanded_unix_ns + off_ns) for r in rows)
+        ledger.commit(lines(*shifted, segment=f"{step:08d}-ab.jsonl"))
+
+    assert ledger.make_room(1_000_000) == 1000
+    assert numbers(tmp_path) == list(range(1001, 4001))
+
+
+def test_each_lanes_newest_row_stays_for_the_next_start_to_go_on_from(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    idle = (row_of(n, lane="lane-2") for n in range(1, 11))
+    ledger.commit(lines(*idle, *(row_of(n) for n in range(1, 501))))
+    while ledger.make_room(0):
+        pass
+
+    assert numbers(tmp_path, "lane-2") == [10]
+    assert newest_part(tmp_path, "lane-2") == PartId("lane-2", 7, 10)
+    assert numbers(tmp_path) == [500]
+    ledger.commit(lines(row_of(501), segment="00000002-cd.jsonl"))
+    with open_ledger(tmp_path) as reader:
+        assert reader.counts(after_id=510)[0] == 511, "row ids never come twice"
+
+
+def test_the_audit_trail_has_a_bound_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.records.ledger.EVENTS_KEPT", 30)
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*(LedgerEvent(n, "camera_lost", details={"n": n}) for n in range(100))))
+    ledger.make_room(10_000_000)
+
+    with open_ledger(tmp_path) as reader:
+        assert [details["n"] for *_, details in reader.events()] == list(range(99, 69, -1))
+
+
+def test_nothing_is_deleted_while_the_ledger_is_locked(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(row_of(1), row_of(2)))
+    other = sqlite3.connect(ledger_file(tmp_path), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+
+    with pytest.raises(LedgerUnavailableError, match="locked"):
+        ledger.make_room(0)
+    other.execute("ROLLBACK")
+    other.close()
+    assert numbers(tmp_path) == [1, 2]
+
+
+def test_a_row_takes_as_much_room_as_the_doctor_reckons_with(tmp_path: Path) -> None:
+    names = (
+        "exposure transfer queue reduce segment outline demosaic rim orientation unroll detector"
+    )
+    stages = dict.fromkeys([*names.split(), "decision", "command"], 12_345_678)
+    rows = (replace(row_of(n), stages_ns=stages, exposed_ns=10**15) for n in range(1, 4001))
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*rows))
+    ledger.close()
+
+    assert ledger_file(tmp_path).stat().st_size / 4000 == pytest.approx(ROW_BYTES, rel=0.1)
 
 
 def test_a_locked_ledger_takes_nothing_and_says_so(tmp_path: Path) -> None:

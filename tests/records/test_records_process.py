@@ -5,6 +5,7 @@ import random
 import re
 import resource
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -23,7 +24,9 @@ from inspector.records.journal import Journal, encode_line, segments
 from inspector.records.ledger import ledger_file
 from inspector.records.pictures import PictureSender
 from inspector.records.reading import newest_part, open_ledger
+from inspector.records.recorder import Recorder
 from inspector.records.row import LedgerEvent
+from inspector.telemetry.metrics import LEDGER_BYTES, LEDGER_ROWS_DELETED
 from tests.records.plant import REPOSITORY, RecordsProcess, configuration, row_of
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -188,6 +191,26 @@ def test_rows_wait_while_the_disk_takes_no_more_bytes(
     unlimited = (resource.RLIM_INFINITY, resource.RLIM_INFINITY)
     psutil.Process(process.pid).rlimit(psutil.RLIMIT_FSIZE, unlimited)
     eventually(lambda: numbers_in(records.directory) == list(range(1, 3001)))
+
+
+def test_the_records_process_keeps_its_ledger_within_its_bound(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    for number in range(1, 3001):
+        journal.append(row_of(number))
+    there, here = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    recorder = Recorder(tmp_path, ["lane-1"], here, 0, 0, rows_bytes=500_000)
+    deleted = LEDGER_ROWS_DELETED._value.get()
+    for _ in range(3):
+        recorder._housekeeping_due = 0.0
+        recorder.step()
+    recorder.close()
+    there.close()
+
+    kept = numbers_in(tmp_path)
+    assert len(kept) < 2000
+    assert kept == list(range(3001 - len(kept), 3001))
+    assert LEDGER_ROWS_DELETED._value.get() - deleted == 3000 - len(kept)
+    assert LEDGER_BYTES._value.get() > 0
 
 
 def test_pictures_follow_their_rows(records: RecordsProcess, eventually: Eventually) -> None:
