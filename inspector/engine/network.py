@@ -19,6 +19,8 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 """What ONNX Runtime calls its way to NVIDIA GPUs; only its build for them, onnxruntime-gpu, has it."""
 MEND_GPU = "see whether nvidia-smi shows it, then restart the line"
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
+_BROKEN = (ImportError, OSError, RuntimeError)
+"""What a library raises that is there but cannot be used: one that misses a system library, say."""
 
 
 class Backend(StrEnum):
@@ -70,8 +72,11 @@ class Backend(StrEnum):
 
 
 def _built_for_cuda() -> bool:
-    import onnxruntime
-
+    try:
+        import onnxruntime
+    except _BROKEN:
+        # What it was built for it cannot say; loading a network tells what is wrong with it.
+        return True
     return CUDA_PROVIDER in onnxruntime.get_available_providers()
 
 
@@ -120,11 +125,30 @@ def load_network(
 
     Raises:
         EngineError: the file is missing, damaged, another one, or not of this form; or the backend
-            is not installed.
+            is not installed, or its library is broken.
     """
     verified(path, sha256)
     if not backend.installed:
         raise EngineError(f"{backend} is not installed", backend.remedy)
+    try:
+        return _opened(path, threads, backend, half=half, callers=callers, compared=compared)
+    except _BROKEN as error:
+        raise EngineError(
+            f"{backend} cannot be loaded: {first_line(error)}",
+            "install the library anew, with what it misses, or configure another engine",
+        ) from error
+
+
+def _opened(
+    path: Path,
+    threads: int,
+    backend: Backend,
+    *,
+    half: bool,
+    callers: int,
+    compared: Path | None,
+) -> Network:
+    """The graph in a backend, whose library is imported no sooner than here."""
     if backend is Backend.TENSORRT:
         from inspector.engine.tensorrt_network import TensorRtNetwork
 

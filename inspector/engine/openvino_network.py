@@ -24,6 +24,7 @@ class OpenVinoNetwork:
 
     Raises:
         EngineError: the library cannot load it, or it is not of the form that it must have.
+        RuntimeError: the library cannot start.
     """
 
     def __init__(self, path: Path, threads: int, callers: int = 1) -> None:
@@ -40,8 +41,6 @@ class OpenVinoNetwork:
         self._path, self._type = path, _TYPES[taken]
         self.input_shape = item_shape(path, _axes(model.input()))
         self.output_shape = item_shape(path, _axes(model.output()))
-        # A line looks at one cup at a time, and a fixed shape is faster than a free one.
-        model.reshape([1, *self.input_shape])
         hints = {
             "INFERENCE_NUM_THREADS": threads * callers,
             "NUM_STREAMS": callers,
@@ -49,6 +48,8 @@ class OpenVinoNetwork:
             "INFERENCE_PRECISION_HINT": "f32",
         }
         try:
+            # A line looks at one cup at a time, and a fixed shape is faster than a free one.
+            model.reshape([1, *self.input_shape])
             self._compiled = core.compile_model(model, "CPU", hints)
         except Exception as error:
             raise unloadable(path, "openvino", error) from error
@@ -57,9 +58,9 @@ class OpenVinoNetwork:
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """See :class:`inspector.engine.Network`."""
         check_batch(self._path, batch, self._type, self.input_shape)
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
         try:
+            if not hasattr(self._own, "request"):
+                self._own.request = self._compiled.create_infer_request()
             results = [
                 self._own.request.infer([batch[n : n + 1]])[0].copy() for n in range(len(batch))
             ]

@@ -1,5 +1,6 @@
 """Networks of a few kilobytes in the real format, for tests."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,23 @@ def round_graph(path: Path, seed: int, prefix: int = 0, *, cup_only: bool = True
 def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
     """count×384×384×3 cup-image-like noise."""
     return np.random.default_rng(seed).integers(0, 255, (count, 384, 384, 3), dtype=np.uint8)
+
+
+def broken_library(
+    module: str, error: type[Exception], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Let a library be found and break while it is imported, as one that misses a system library does."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    # What of ours has imported it before would not ask for it again.
+    for name in [name for name in sys.modules if name.startswith(f"inspector.engine.{module}")]:
+        monkeypatch.delitem(sys.modules, name)
+    package = folder / "broken" / module
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(
+        f'raise {error.__name__}("libbroken.so: cannot open shared object file")\n'
+    )
+    monkeypatch.syspath_prepend(folder / "broken")
 
 
 def why_no_gpu() -> str:

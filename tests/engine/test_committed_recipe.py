@@ -21,7 +21,7 @@ from inspector.engine import (
 from inspector.engine.detector import load_detector
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import heat_on_cup
-from tests.engine.small import runnable
+from tests.engine.small import broken_library, runnable
 
 ROOT = Path(__file__).parents[2]
 
@@ -91,6 +91,15 @@ def test_a_machine_without_any_engine_says_so(
     monkeypatch.setattr("inspector.engine.network.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match="no engine is installed"):
         choose_detector(recipe, NetworkPool(), "auto")
+
+
+def test_a_broken_library_does_not_stop_a_line_that_another_engine_can_run(
+    recipe: Recipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_library("openvino", ImportError, tmp_path, monkeypatch)
+    choice = choose_detector(recipe, NetworkPool(), "auto")
+    assert choice.backend is Backend.ONNXRUNTIME
+    assert "openvino refused: openvino cannot be loaded: libbroken.so" in choice.why
 
 
 def test_in_a_hurry_the_first_that_agrees_is_taken_unmeasured(recipe: Recipe) -> None:

@@ -17,6 +17,7 @@ from inspector.core.errors import EngineError
 from inspector.doctor import check_recipe, check_records
 from inspector.engine.detector import Detector
 from inspector.recipe import Recipe, load_recipe
+from tests.engine.small import broken_library
 
 ROOT = Path(__file__).parents[2]
 
@@ -53,6 +54,16 @@ def test_an_engine_that_disagrees_is_an_error_in_its_own_row(
     assert whole.level == "ok"
     assert (refused.check, refused.level) == ("lane-1 recipe: engine", "error")
     assert refused.remedy == "check CPU and backend"
+
+
+def test_a_broken_library_is_an_error_with_its_remedy(
+    line: LineSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken_library("onnxruntime", OSError, tmp_path, monkeypatch)
+    _, refused = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=True)
+    assert (refused.check, refused.level) == ("lane-1 recipe: engine", "error")
+    assert refused.text.startswith("onnxruntime cannot be loaded: libbroken.so")
+    assert refused.remedy.startswith("install the library anew")
 
 
 def test_a_line_that_starts_proves_its_recipes_itself(line: LineSettings) -> None:

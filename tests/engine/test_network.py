@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from inspector.core.errors import EngineError
 from inspector.engine import Backend, Network, load_network
 from inspector.recipe.weights import file_sha256
-from tests.engine.small import SIZE, round_graph, runnable, small_graph
+from tests.engine.small import SIZE, broken_library, round_graph, runnable, small_graph
 
 
 @pytest.fixture(params=Backend)
@@ -155,3 +155,43 @@ def test_a_backend_that_is_not_installed_is_named_with_its_remedy(
     monkeypatch.setattr("inspector.engine.network.find_spec", lambda _name: None)
     with pytest.raises(EngineError, match=f"{backend} is not installed; pip install"):
         load_network(small_graph(tmp_path / "small.onnx", 1), backend=backend)
+
+
+@pytest.mark.parametrize("backend", [Backend.ONNXRUNTIME, Backend.OPENVINO])
+@pytest.mark.parametrize("error", [ImportError, OSError, RuntimeError])
+def test_a_library_that_breaks_while_it_is_imported_is_named_with_its_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, backend: Backend, error: type[Exception]
+) -> None:
+    broken_library(backend.value, error, tmp_path, monkeypatch)
+    assert backend.installed
+    with pytest.raises(
+        EngineError, match=rf"{backend} cannot be loaded: libbroken\.so.*; install the library anew"
+    ):
+        load_network(small_graph(tmp_path / "small.onnx", 1), backend=backend)
+
+
+def test_a_broken_onnxruntime_is_there_for_a_gpu_too_and_loading_it_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether it was built for GPUs cannot be asked of it."""
+    broken_library("onnxruntime", ImportError, tmp_path, monkeypatch)
+    assert Backend.ONNXRUNTIME_CUDA.installed
+    with pytest.raises(EngineError, match="onnxruntime-cuda cannot be loaded: libbroken"):
+        load_network(small_graph(tmp_path / "small.onnx", 1), backend=Backend.ONNXRUNTIME_CUDA)
+
+
+def test_an_openvino_that_cannot_start_or_shape_a_graph_is_refused_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = small_graph(tmp_path / "small.onnx", 1)
+
+    def fail(*_given: object) -> None:
+        raise RuntimeError("no plugins\nat core.cpp:1")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("openvino.Model.reshape", fail)
+        with pytest.raises(EngineError, match=r"small\.onnx cannot be loaded: no plugins;"):
+            load_network(path, backend=Backend.OPENVINO)
+    monkeypatch.setattr("openvino.Core", fail)
+    with pytest.raises(EngineError, match="openvino cannot be loaded: no plugins; install"):
+        load_network(path, backend=Backend.OPENVINO)
