@@ -25,7 +25,7 @@ from inspector.detector.studies import Method, Row, planned
 from inspector.detector.study_sets import StudySet, transfer_pairs
 from inspector.detector.training import TrainingPlan, train
 from inspector.recipe import Teacher
-from inspector.recipe.sources import Committed, source
+from inspector.recipe.sources import source
 
 Measured = dict[str, dict[str, float]]
 """Figures by how the maps were read: ``scaled`` and ``plain``."""
@@ -57,21 +57,20 @@ class Cell:
 
     def key(self) -> str:
         """Canonical description: the same exactly where the same would be measured again."""
+        known = source(self.teacher.name)
         described: dict[str, object] = {
             "set": self.on.name,
             "pictures": self.on.fingerprint,
             "method": self.method,
             "teacher": {**asdict(self.teacher), "file": str(self.teacher.file or "")},
+            # Weights and adapter may be trained or released again under the teacher's name.
+            "weights": [part.sha256 for part in (known.origin, known.adapter) if part is not None],
             "plan": asdict(self.plan) if self.plan is not None else None,
             "width": self.width,
             "drawn": self.pictures,
             "seed": self.seed,
             "others": [other.fingerprint for other in self.others],
         }
-        origin = source(self.teacher.name).origin
-        if isinstance(origin, Committed):
-            # A teacher of this project may be trained again under its name.
-            described["weights"] = origin.sha256
         return json.dumps(described, sort_keys=True)
 
     @property

