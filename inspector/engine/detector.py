@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.decision import judge
-from inspector.engine.network import Backend, Network
+from inspector.engine.network import MOST, Backend, Network
 from inspector.engine.pool import NetworkPool
 from inspector.recipe import Recipe, network_view
 
@@ -19,10 +19,16 @@ class Detector:
         teacher: pictures to features.
         student: the same pictures to features of the same shape.
         bank: the teacher's features to distance maps; exactly one of the two.
+        most: views that a line gives it at once.
     """
 
     def __init__(
-        self, teacher: Network, *, student: Network | None = None, bank: Network | None = None
+        self,
+        teacher: Network,
+        *,
+        student: Network | None = None,
+        bank: Network | None = None,
+        most: int = 1,
     ) -> None:
         if (student is None) == (bank is None):
             raise ValueError("a teacher is compared with a student or with a bank")
@@ -42,6 +48,7 @@ class Detector:
                 "teach the type again: both must have the same channels and positions",
             )
         self._teacher, self._student, self._bank = teacher, student, bank
+        self.most = most
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -77,10 +84,12 @@ class JoinedDetector(Detector):
 
     Args:
         whole: both.
+        most: views that a line gives it at once.
     """
 
-    def __init__(self, whole: Network) -> None:
+    def __init__(self, whole: Network, *, most: int = 1) -> None:
         self._whole = whole
+        self.most = most
 
     @property
     def map_shape(self) -> tuple[int, int]:
@@ -136,20 +145,25 @@ def load_detector(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detect
         )
         if path is not None and entry is not None
     }
+    most = MOST if backend.gains_by_batches else 1
     if backend.joins and manifest.precision == "float32":
         (other,) = files.values()
-        return JoinedDetector(pool.load(graph, pinned, backend, half=True, compared=other))
+        joined = pool.load(graph, pinned, backend, half=True, compared=other)
+        return JoinedDetector(joined, most=most)
     teacher = pool.load(graph, pinned, backend, half=True)
     compared = {
         # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
         name: pool.load(*file, backend, half=name == "student")
         for name, file in files.items()
     }
-    return Detector(teacher, **compared)
+    return Detector(teacher, **compared, most=most)
 
 
 def verify_golden(recipe: Recipe, detector: Detector) -> float:
     """Compare a detector with what float32 torch made of the recipe's golden images.
+
+    Each is looked at alone and in every company that a line gives the detector: a GPU has kernels and
+    memory of their own for each number of views.
 
     Returns:
         The largest difference of any map, in normalised heat.
@@ -163,8 +177,14 @@ def verify_golden(recipe: Recipe, detector: Detector) -> float:
             f"{recipe.golden_distances.shape[1:]}",
             "teach the type again",
         )
-    maps = detector.distances(recipe.golden_images)
-    return max(_difference(recipe, number, mine) for number, mine in enumerate(maps))
+    count, worst = len(recipe.golden_images), 0.0
+    for size in range(1, detector.most + 1):
+        for first in range(0, count, size):
+            numbers = [number % count for number in range(first, first + size)]
+            maps = detector.distances(recipe.golden_images[numbers])
+            for number, mine in zip(numbers, maps, strict=True):
+                worst = max(worst, _difference(recipe, number, mine, size))
+    return worst
 
 
 def verify_again(recipe: Recipe, detector: Detector, number: int) -> float:
@@ -180,11 +200,11 @@ def verify_again(recipe: Recipe, detector: Detector, number: int) -> float:
     """
     number %= len(recipe.golden_images)
     (mine,) = detector.distances(recipe.golden_images[number : number + 1])
-    return _difference(recipe, number, mine)
+    return _difference(recipe, number, mine, 1)
 
 
-def _difference(recipe: Recipe, number: int, distances: NDArray[np.float32]) -> float:
-    """How far a golden image's map is from the one expected, in normalised heat.
+def _difference(recipe: Recipe, number: int, distances: NDArray[np.float32], size: int) -> float:
+    """How far a golden image's map is from the one expected, in normalised heat; one of ``size`` at once.
 
     Raises:
         EngineError: map, score or verdict lie outside the recipe's band.
@@ -196,8 +216,9 @@ def _difference(recipe: Recipe, number: int, distances: NDArray[np.float32]) -> 
     score_error = abs(found.score - wanted.score)
     within = map_error <= band.map and score_error <= band.score
     if not within or found.defective != wanted.defective:
+        company = f", {size} at once" if size > 1 else ""
         raise EngineError(
-            f"the networks disagree with golden image {number + 1} of {recipe.label}: maps by "
+            f"the networks disagree with golden image {number + 1} of {recipe.label}{company}: maps by "
             f"{map_error:.4f} (band {band.map:g}), scores by {score_error:.4f} "
             f"(band {band.score:g})",
             "restore models and recipe from where they were made; check CPU and backend",

@@ -1,7 +1,7 @@
 """The recipe that comes with the project: whole, and reproduced by every backend on this machine."""
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +13,15 @@ from inspector.engine import (
     Backend,
     Detector,
     How,
+    Network,
     NetworkPool,
     choose_detector,
+    load_network,
     open_detector,
     verify_golden,
 )
 from inspector.engine.detector import load_detector
+from inspector.engine.network import MOST
 from inspector.recipe import Recipe, load_recipe
 from inspector.vision import heat_on_cup
 from tests.engine.small import broken_library, runnable
@@ -100,6 +103,22 @@ def test_a_broken_library_does_not_stop_a_line_that_another_engine_can_run(
     choice = choose_detector(recipe, NetworkPool(), "auto")
     assert choice.backend is Backend.ONNXRUNTIME
     assert "openvino refused: openvino cannot be loaded: libbroken.so" in choice.why
+
+
+@pytest.mark.parametrize("backend", Backend)
+def test_an_engine_is_proven_for_as_many_pictures_as_a_line_gives_it_at_once(
+    recipe: Recipe, backend: Backend
+) -> None:
+    class Pool(NetworkPool):
+        """A CPU in each engine's place."""
+
+        def load(self, path: Path, sha256: str | None, backend: Backend, **how: Any) -> Network:
+            if (other := how.get("compared")) is not None:
+                return load_network(other[0])
+            return load_network(path, sha256)
+
+    detector = load_detector(recipe, Pool(), backend)
+    assert detector.most == (MOST if backend.gains_by_batches else 1)
 
 
 def test_in_a_hurry_the_first_that_agrees_is_taken_unmeasured(recipe: Recipe) -> None:

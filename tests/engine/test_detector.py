@@ -2,13 +2,16 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.decision import Calibration, judge
 from inspector.engine import Detector, load_network, verify_golden
+from inspector.engine.network import MOST, Network
 from inspector.recipe import Recipe, load_recipe, network_view
 from inspector.recipe.bank_graph import write_bank
 from tests.engine.small import SIZE, pictures, small_graph
@@ -121,6 +124,54 @@ def test_a_verdict_that_flips_does_not_go_live_whatever_the_band(
     assert verify_golden(moved, detector) < recipe.manifest.golden.band.map
     with pytest.raises(EngineError, match="disagree"):
         verify_golden(replace(moved, calibration=between), detector)
+
+
+class WrongAtOneSize:
+    """A network whose kernels are wrong for one number of pictures at once."""
+
+    def __init__(self, network: Network, size: int) -> None:
+        self._network, self._size = network, size
+        self.input_shape, self.output_shape = network.input_shape, network.output_shape
+        self.sizes: list[int] = []
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        self.sizes.append(len(batch))
+        result = self._network.run(batch)
+        if len(batch) == self._size:
+            result[-1] *= 0.5
+        return result
+
+
+def _wrong_at(folder: Path, size: int, most: int) -> tuple[Detector, list[int]]:
+    teacher = WrongAtOneSize(load_network(folder / "teacher.onnx"), size)
+    student = load_network(folder / "student-2.onnx")
+    return Detector(teacher, student=student, most=most), teacher.sizes
+
+
+def test_an_engine_that_is_wrong_about_one_picture_alone_does_not_go_live(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    wrong, _ = _wrong_at(tmp_path, size=1, most=1)
+    with pytest.raises(EngineError, match="disagree with golden image 1 of type-09 v1"):
+        verify_golden(recipe, wrong)
+
+
+@pytest.mark.parametrize("size", range(2, MOST + 1))
+def test_an_engine_that_is_wrong_about_so_many_at_once_as_lanes_give_it_does_not_go_live(
+    recipe: Recipe, tmp_path: Path, size: int
+) -> None:
+    wrong, _ = _wrong_at(tmp_path, size, most=MOST)
+    with pytest.raises(EngineError, match=f"disagree with golden image . of .*, {size} at once"):
+        verify_golden(recipe, wrong)
+
+
+def test_an_engine_that_is_given_one_picture_at_a_time_looks_at_each_golden_image_once(
+    recipe: Recipe, tmp_path: Path
+) -> None:
+    """A line without a GPU starts no later."""
+    right, sizes = _wrong_at(tmp_path, size=2, most=1)
+    verify_golden(recipe, right)
+    assert sizes == [1] * len(recipe.golden_images)
 
 
 def test_maps_of_another_size_do_not_go_live(recipe: Recipe, detector: Detector) -> None:
