@@ -13,6 +13,7 @@ from typer.main import get_command
 
 from inspector.config import EngineName, Trigger, load_line
 from inspector.core.errors import InspectorError
+from inspector.core.files import check_results
 from inspector.core.process import memory_directory
 
 
@@ -164,6 +165,7 @@ def bench(
     """Measure a recipe here: frame in memory to verdict, its networks alone, the machine's limit."""
     from inspector.demo import bench as measure
 
+    check_results(json_file)
     measured = measure.bench(
         recipe,
         models,

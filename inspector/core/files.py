@@ -4,6 +4,8 @@ import os
 import tempfile
 from pathlib import Path
 
+from inspector.core.errors import InspectorError
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file so that a reader sees the old one or the whole new one, also after a power cut.
@@ -24,3 +26,41 @@ def write_atomically(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def check_results(*paths: Path | None) -> None:
+    """See that what a command was asked to write can be written, before the work that leads to it.
+
+    Args:
+        paths: of the files; None for one that was not asked for.
+
+    Raises:
+        InspectorError: a folder cannot be made or written, or a file's name is a folder's.
+    """
+    for path in paths:
+        if path is None:
+            continue
+        if path.is_dir():
+            raise _unwritable(path, "it is a folder")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent):
+                pass
+        except OSError as error:
+            raise _unwritable(path, error.strerror) from error
+
+
+def write_result(path: Path, content: bytes) -> None:
+    """:func:`write_atomically` what a command was asked to write.
+
+    Raises:
+        InspectorError: it cannot be written; ``path`` is then unchanged.
+    """
+    try:
+        write_atomically(path, content)
+    except OSError as error:
+        raise _unwritable(path, error.strerror) from error
+
+
+def _unwritable(path: Path, why: str | None) -> InspectorError:
+    return InspectorError(f"cannot write {path}: {why}", "make room there, or name another file")

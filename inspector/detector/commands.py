@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from inspector.core.errors import RecipeError
-from inspector.core.files import write_atomically
+from inspector.core.files import check_results, write_result
 from inspector.detector.adapting import adapt_command
 from inspector.detector.bundle import Clean
 from inspector.detector.corruption import STRATEGIES
@@ -205,6 +205,12 @@ def evaluate_command(
             f"{recipe.label} compares cups that must be found first",
             "leave out --no-background, or teach from whole pictures: teach --no-background",
         )
+    if not orientation and recipe.orientation is not None:
+        raise RecipeError(
+            f"{recipe.label} compares cups that a line turns upright",
+            "leave out --no-orientation, or teach from cups as they lie: teach --no-orientation",
+        )
+    check_results(json_file, sheet)
     detector = open_detector(recipe, threads)
     labelled = labelled_files(dataset)
     with _bar() as bar:
@@ -216,7 +222,7 @@ def evaluate_command(
         if recipe.background is None:
             pictures = seen_whole(labelled, view, on_progress)
         else:
-            upright = recipe.orientation if orientation else None
+            upright = recipe.orientation
             reference = OrientationReference.load(upright) if upright is not None else None
             segment = load_network(recipe.background, threads=threads).run
             pictures = seen_cups(labelled, segment, reference, view, on_progress)
@@ -224,7 +230,7 @@ def evaluate_command(
     console.print(_table(recipe.label, result))
     if json_file is not None:
         figures = {"recipe": recipe.label, "dataset": dataset.name, **result.as_json()}
-        write_atomically(json_file, (json.dumps(figures, indent=1) + "\n").encode())
+        write_result(json_file, (json.dumps(figures, indent=1) + "\n").encode())
     if sheet is not None:
         write_sheet(sheet, telling_cases(result.judged, recipe.calibration))
 

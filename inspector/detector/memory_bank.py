@@ -14,8 +14,9 @@ from torch.nn import functional
 
 Neighbourhood = Literal["everywhere", "radius"]
 """With what a position is compared. ``everywhere``: with the patches of all positions. ``radius``, for
-polar views: with those whose row differs by at most one; then turning the cup, a shift along the rows,
-changes nothing, and it need not be turned back."""
+polar views: with those whose row differs by at most one, in any column, so that a cup in another turn, which
+is a shift along the rows, is compared with its own radius. Its features are others all the same, since a
+teacher knows columns: a line turns cups, or leaves them, as those of the bank were."""
 
 _REACH: dict[Neighbourhood, int] = {"everywhere": 0, "radius": 1}
 

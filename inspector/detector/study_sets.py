@@ -128,7 +128,7 @@ def study_set(
         clean = prepared.views
         if prepared.orientation is not None:
             upright = path.with_suffix(".orientation.npz")
-            write_atomically(upright, prepared.orientation)
+            _keep(upright, prepared.orientation)
             reference = OrientationReference.load(upright)
         seen = list(seen_cups(labelled, network, reference, view, on_progress))
     shown = [one for one in seen if one.view is not None]
@@ -194,8 +194,12 @@ def _write(path: Path, ready: StudySet) -> None:
     }
     arrays |= {f"mask{number}": mask for number, mask in enumerate(ready.masks)}
     np.savez_compressed(stream, **arrays)
+    _keep(path, stream.getvalue())
+
+
+def _keep(path: Path, content: bytes) -> None:
     try:
-        write_atomically(path, stream.getvalue())
+        write_atomically(path, content)
     except OSError as error:
         raise RecipeError(f"cannot write {path}: {error.strerror}", "make room there") from error
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from inspector.core.errors import InspectorError, RecipeError
-from inspector.core.files import write_atomically
+from inspector.core.files import check_results, write_result
 from inspector.detector.cells import Cell, Measured, cell_of, measured
 from inspector.detector.studies import STUDIES, Row, Study
 from inspector.detector.study_results import Results
@@ -183,6 +183,7 @@ def sweep_command(
     )
     folders = set_folders(dataset)
     tested = _tested(folders, _names(types))
+    check_results(out, markdown_file)
     transfers = any("transfer" in row.plan.strategies for row in asked.rows)
     needed = list(folders) if transfers else tested
     kept = out.parent / f"{out.stem}-views"
@@ -206,7 +207,7 @@ def sweep_command(
     for line in (*left_out(found), *(one.about() for one in sets.values())):
         console.print(line)
     if markdown_file is not None:
-        write_atomically(markdown_file, markdown(asked, found).encode())
+        write_result(markdown_file, markdown(asked, found).encode())
 
 
 def _names(text: str) -> tuple[str, ...]:

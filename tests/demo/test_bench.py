@@ -9,6 +9,7 @@ from onnx import TensorProto, helper
 from typer.testing import CliRunner
 
 from inspector.cli import app
+from inspector.demo.bench import Timing
 from inspector.engine.multiplications import multiplications
 from inspector.recipe.graph_writer import GraphWriter
 
@@ -68,3 +69,30 @@ def test_a_recipe_that_refuses_the_cups_is_not_measured_fast() -> None:
     done = CliRunner().invoke(app, ["bench", *recipe, "--type", "type-04", "--rounds", "1"])
     assert done.exit_code == 2
     assert "does not compare these cups" in " ".join(done.output.split())
+
+
+@pytest.mark.parametrize("count", [1, 2, 200, 999])
+def test_of_fewer_than_a_thousand_cups_the_worst_is_told(count: int) -> None:
+    assert Timing.of([0.05] * (count - 1) + [0.5]).p999_ms == 500
+
+
+@pytest.mark.parametrize("count", [1, 3, 150, 1001, 4321])
+def test_as_many_cups_as_a_quantile_says_took_no_longer(count: int) -> None:
+    seconds = np.random.default_rng(0).exponential(0.05, count)
+    timing = Timing.of(list(seconds))
+    for told_ms, share in ((timing.p50_ms, 0.5), (timing.p99_ms, 0.99), (timing.p999_ms, 0.999)):
+        assert np.mean(1e3 * seconds <= told_ms * (1 + 1e-9)) >= share
+
+
+def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(*_given: object, **_how: object) -> None:
+        raise AssertionError("measured all the same")
+
+    monkeypatch.setattr("inspector.demo.bench.bench", measure)
+    (tmp_path / "file").touch()
+    given = ["--recipe", "none", "--json", str(tmp_path / "file" / "figures.json")]
+    done = CliRunner().invoke(app, ["bench", *given])
+    assert done.exit_code == 2, done.output
+    assert "cannot write" in done.output

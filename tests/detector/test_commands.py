@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from inspector.cli import app
 
 RUN = CliRunner()
+PROJECT = Path(__file__).parents[2]
 
 
 def _thing(seed: int) -> NDArray[np.uint8]:
@@ -81,6 +82,28 @@ def test_too_few_pictures_end_in_one_line_and_leave_nothing_behind(
     assert message in told
     assert "Traceback" not in told
     assert not (tmp_path / "thing").exists()
+
+
+COMMITTED = f"--recipe {PROJECT}/calibration/type-01 --models {PROJECT}/models"
+
+
+def test_cups_that_a_line_turns_upright_are_not_evaluated_as_they_lie(tmp_path: Path) -> None:
+    """No line would have these figures."""
+    given = f"evaluate {COMMITTED} --dataset {tmp_path} --no-orientation"
+    result = RUN.invoke(app, given.split())
+    assert result.exit_code == 2, result.output
+    assert "leave out --no-orientation, or teach " in result.output
+
+
+@pytest.mark.parametrize("option", ["--json", "--sheet"])
+def test_a_file_that_cannot_be_written_is_refused_before_a_picture_is_looked_at(
+    option: str, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    given = f"evaluate {COMMITTED} --dataset {tmp_path}/none {option} {tmp_path}/file/out"
+    result = RUN.invoke(app, given.split())
+    assert result.exit_code == 2, result.output
+    assert f"cannot write {tmp_path}/file/out: " in result.output
 
 
 def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Studies measure each cell once, keep it, and print it beside what the paper prints."""
 
+import errno
 import importlib.util
 import json
 import sys
@@ -15,8 +16,9 @@ import typer
 from numpy.typing import NDArray
 from typer.testing import CliRunner
 
-from inspector.core.errors import EngineError, RecipeError
+from inspector.core.errors import EngineError, InspectorError, RecipeError
 from inspector.detector.cells import Cell, Measured, cell_of
+from inspector.detector.preparation import Prepared
 from inspector.detector.studies import FEW, RANDOM_START_STEPS, STUDIES, Row, planned
 from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set, transfer_pairs
@@ -366,6 +368,36 @@ def test_a_folder_without_sets_and_a_type_that_is_not_there_are_refused(
         set_folders(tmp_path)
     with pytest.raises(RecipeError, match="there is no set type-07; choose from type-01, type-02"):
         _command(data, tmp_path / "r.json", "--types", "type-07")
+
+
+@pytest.mark.parametrize("option", ["--out", "--markdown"])
+def test_results_that_cannot_be_written_are_refused_before_anything_is_measured(
+    data: Path, tmp_path: Path, option: str
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InspectorError, match=r"cannot write .*file/x: .*; .*name another file"):
+        _command(data, tmp_path / "r.json", "--rows", "memory bank", option, f"{tmp_path}/file/x")
+    assert not (tmp_path / "r.json").exists()
+
+
+def test_an_orientation_that_cannot_be_kept_is_refused_in_a_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_path: Path, _content: bytes) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def prepared(*_given: object, **_how: object) -> Prepared:
+        return Prepared(np.zeros((1, 56, 56, 3), np.uint8), (), (), b"orientation", ())
+
+    _data_set(tmp_path / "type-01", COLOURS["type-01"])
+    monkeypatch.setattr("inspector.detector.study_sets.write_atomically", full)
+    monkeypatch.setattr("inspector.detector.study_sets.prepare_frames", prepared)
+    background = tmp_path / "background.onnx"
+    background.touch()
+    with pytest.raises(
+        RecipeError, match=r"cannot write .*\.orientation\.npz: No space .*; make room"
+    ):
+        study_set(tmp_path / "type-01", ViewEntry(), tmp_path, background, lambda: np.asarray)
 
 
 def test_damaged_views_are_named(data: Path, tmp_path: Path) -> None:
