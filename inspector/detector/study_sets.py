@@ -20,7 +20,7 @@ from inspector.recipe.manifest import ViewEntry
 from inspector.recipe.weights import file_sha256
 from inspector.vision import FEWEST, OrientationReference, Segment
 
-_KEPT_FORMAT = 2
+_KEPT_FORMAT = 3
 """Counts up when the same files lead to other views."""
 
 

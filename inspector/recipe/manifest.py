@@ -2,10 +2,13 @@
 
 import hashlib
 import json
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+FORMAT: Final = 7
+"""Counts up with the keys below, and when the same frame leads to other views: those taught before would
+judge them otherwise, and golden images, which are views already, would not tell."""
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 NAME = r"^[a-z0-9][a-z0-9-]{0,31}$"
 Name = Annotated[str, Field(pattern=NAME)]
@@ -115,7 +118,7 @@ class ViewEntry(Entry):
 class Manifest(Entry):
     """A cup type's recipe, whole."""
 
-    format: Literal[6] = 6
+    format: Literal[7] = FORMAT
     name: Name
     version: int = Field(ge=1, description="counts up with every teaching of this type")
     precision: Literal["float32", "int8"] = Field(

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from inspector.core.errors import RecipeError
 from inspector.core.files import write_atomically
 from inspector.decision import Calibration
-from inspector.recipe.manifest import FileEntry, Manifest, TeacherEntry
+from inspector.recipe.manifest import FORMAT, FileEntry, Manifest, TeacherEntry
 from inspector.recipe.teacher import Teacher, teacher_path
 from inspector.recipe.weights import file_sha256
 
@@ -178,6 +178,13 @@ def _manifest(path: Path) -> Manifest:
         manifest = Manifest.model_validate_json(text)
     except ValidationError as error:
         first = error.errors()[0]
+        if first["loc"] == ("format",):
+            # Restoring it would bring the same back: its views are not those of this program.
+            raise RecipeError(
+                f"{path} is of format {first['input']}, and this program's views and keys are those of "
+                f"format {FORMAT}",
+                "teach the type anew",
+            ) from error
         key = ".".join(str(step) for step in first["loc"]) or "the file"
         what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
         raise RecipeError(f"{path}: {key}: {what}", _MEND_RECIPE) from error

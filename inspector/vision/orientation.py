@@ -36,7 +36,8 @@ _RADIUS_PX = 150.0
 _FINE = 4096
 _DARK = 8.0
 """Added before the logarithm, so that noise in dark places does not weigh more than print."""
-_VERSION = 1
+_VERSION = 2
+"""Counts up when the same frame leads to another spectrum."""
 
 Spectrum = NDArray[np.complex64]
 """(3·rows, harmonics): one row a radius and colour, one column a frequency along the angle."""
@@ -107,13 +108,22 @@ class OrientationReference:
         """
         try:
             with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
-                version = int(file["version"])
+                if (version := int(file["version"])) != _VERSION:
+                    raise RecipeError(
+                        f"{path} is an orientation reference of version {version}, and this program "
+                        f"looks at cups as version {_VERSION} says",
+                        "teach the type anew",
+                    )
                 reference = cls(
                     light=file["light"].astype(np.complex64),
                     ink=file["ink"].astype(np.complex64),
                     noise=file["noise"].astype(np.float32),
                     threshold=float(file["threshold"]),
                 )
+            shape = (3 * _ROWS, HARMONICS)
+            fits = reference.light.shape == reference.ink.shape == reference.noise.shape == shape
+            if not fits or not float(reference.noise.min()) > 0.0:
+                raise ValueError("of another size, or without noise")
         except OSError as error:
             raise RecipeError(
                 f"cannot read the orientation reference {path}: {error.strerror}",
@@ -121,15 +131,9 @@ class OrientationReference:
             ) from error
         except (ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
             raise RecipeError(
-                f"{path} is no orientation reference", "learn the recipe's orientation anew"
+                f"{path} is no orientation reference",
+                "restore the recipe's folder, or teach the type anew",
             ) from error
-        shape = (3 * _ROWS, HARMONICS)
-        fits = reference.light.shape == reference.ink.shape == reference.noise.shape == shape
-        if version != _VERSION or not fits or not float(reference.noise.min()) > 0.0:
-            raise RecipeError(
-                f"{path} is an orientation reference of another version",
-                "learn the recipe's orientation anew",
-            )
         return reference
 
 

@@ -408,6 +408,19 @@ def test_damaged_views_are_named(data: Path, tmp_path: Path) -> None:
         _prepared(data / "type-01", tmp_path)
 
 
+def test_views_kept_by_other_eyes_are_made_again_and_their_cells_measured_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as before:
+        before.setattr("inspector.detector.study_sets._KEPT_FORMAT", 2)
+        older = _prepared(data / "type-01", tmp_path)
+    newer = _prepared(data / "type-01", tmp_path)
+    assert len(list(tmp_path.glob("type-01-*.npz"))) == 2
+    row = _row("table-2", "memory bank")
+    keys = {cell_of(row, on, [on], TEACHER, 2, seed=0).key() for on in (older, newer)}
+    assert len(keys) == 2
+
+
 def test_views_kept_on_disk_are_the_same_again(data: Path, tmp_path: Path) -> None:
     made, read = (_prepared(data / "type-01", tmp_path) for _ in range(2))
     assert made == read

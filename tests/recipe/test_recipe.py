@@ -9,6 +9,7 @@ import pytest
 
 from inspector.core.errors import RecipeError
 from inspector.recipe import load_recipe, write_recipe
+from inspector.recipe.manifest import FORMAT
 from tests.recipe.conftest import OnDisk
 
 
@@ -81,6 +82,18 @@ def test_a_changed_manifest_is_refused_by_key(
     path.write_text(json.dumps(content))
     with pytest.raises(RecipeError, match=message):
         load_recipe(small_recipe.folder, small_recipe.models)
+
+
+def test_a_recipe_of_other_views_is_refused_and_says_that_it_must_be_taught_anew(
+    small_recipe: OnDisk,
+) -> None:
+    """Restoring it, the cure of a damaged one, would bring the same recipe back."""
+    path = small_recipe.folder / "recipe.json"
+    older = json.loads(path.read_text()) | {"format": FORMAT - 1}
+    path.write_text(json.dumps(older))
+    with pytest.raises(RecipeError, match=r"is of format 6, .*; teach the type anew") as caught:
+        load_recipe(small_recipe.folder, small_recipe.models)
+    assert "restore" not in str(caught.value)
 
 
 def test_half_a_manifest_is_refused(small_recipe: OnDisk) -> None:

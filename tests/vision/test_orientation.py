@@ -101,6 +101,17 @@ def test_a_damaged_reference_is_named(tmp_path: Path) -> None:
         OrientationReference.load(path)
 
 
+def test_a_reference_of_other_spectra_is_refused_and_says_that_the_type_must_be_taught_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "orientation.npz"
+    with monkeypatch.context() as before:
+        before.setattr("inspector.vision.orientation._VERSION", 1)
+        reference("type-01").save(path)
+    with pytest.raises(RecipeError, match=r"orientation\.npz .*version 1.*; teach the type anew"):
+        OrientationReference.load(path)
+
+
 def test_pictures_without_any_print_teach_nothing() -> None:
     random = np.random.default_rng(0)
     shape = reference("type-01").ink.shape
