@@ -183,6 +183,9 @@ def _fitted(
     scored_on: ScoredOn,
     left_out: int,
 ) -> tuple[Calibration, Promise]:
+    # Of a round view that is with what is beside the cup, as the line's score takes its share of all
+    # positions: D is 0 there, the coldest there is, so that it is never among the hottest, and Eq. 3 with
+    # other quantiles moves scores and threshold alike.
     q_a, q_b = (float(q) for q in np.quantile(heat, (QUANTILE_A, QUANTILE_B)))
     draft = Calibration(q_a, q_b, 0.0, 0.0, score_share, scale)
     maps = normalised(heat, draft)

@@ -108,7 +108,13 @@ class Lesson:
     @property
     def neighbourhood(self) -> Neighbourhood:
         """With which clean patches a position is compared."""
-        return "radius" if self.view.kind == "polar" else "everywhere"
+        match self.view.kind:
+            case "polar":
+                return "radius"
+            case "round":
+                return "cup"
+            case _:
+                return "everywhere"
 
     @property
     def score_share(self) -> float:

@@ -12,13 +12,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-Neighbourhood = Literal["everywhere", "radius"]
-"""With what a position is compared. ``everywhere``: with the patches of all positions. ``radius``, for
-polar views: with those whose row differs by at most one, in any column, so that a cup in another turn, which
-is a shift along the rows, is compared with its own radius. Its features are others all the same, since a
-teacher knows columns: a line turns cups, or leaves them, as those of the bank were."""
+from inspector.recipe.view import cup_patches
 
-_REACH: dict[Neighbourhood, int] = {"everywhere": 0, "radius": 1}
+Neighbourhood = Literal["everywhere", "cup", "radius"]
+"""With what a position is compared. ``everywhere``: with the patches of all positions. ``cup``, for round
+views: likewise, but what is beside the cup is the same in all pictures and no position of any: the bank has
+it once, as nobody's, and finds it cold. ``radius``, for polar views: with those whose row differs by at most
+one, in any column, so that a cup in another turn, which is a shift along the rows, is compared with its own
+radius. Its features are others all the same, since a teacher knows columns: a line turns cups, or leaves
+them, as those of the bank were."""
+
+_REACH: dict[Neighbourhood, int] = {"everywhere": 0, "cup": 0, "radius": 1}
+_NOBODY = -1
+"""The picture that a patch comes from which all have."""
 
 MOST_PATCHES = 2000
 """That a position is compared with. On stains laid over clean pictures, bottles and cups, more found no
@@ -33,7 +39,7 @@ class MemoryBank:
 
     Attributes:
         patches: G×K×C float32 of length 1, each rounded to float16 so that a file of half the size holds
-            the same bank. ``everywhere``: one group; ``radius``: one a row, of that row alone.
+            the same bank. ``everywhere``, ``cup``: one group; ``radius``: one a row, of that row alone.
         neighbourhood: which groups a position is compared with.
     """
 
@@ -97,8 +103,8 @@ def leave_one_out(
         seed: likewise.
 
     Returns:
-        n×h×w as ``MemoryBank.distance_map`` gives; -2 where no other picture has any patch to compare
-        with.
+        n×h×w as ``MemoryBank.distance_map`` gives, so 0 beside a round view's cup; -2 where no other has any
+        patch to compare with.
 
     Raises:
         ValueError: there is one picture alone.
@@ -116,13 +122,28 @@ def _learned(
     features: Tensor, neighbourhood: Neighbourhood, most_patches: int, seed: int
 ) -> tuple[Tensor, Tensor]:
     """Patches, G×K×C, and the number of the picture each came from, G×K."""
-    pictures, channels, rows, _ = features.shape
+    rows, columns = features.shape[2:]
     reach = _REACH[neighbourhood]
     groups = rows if reach else 1
     unit = functional.normalize(_in_groups(features, groups), dim=-1).transpose(0, 1)
-    owners = torch.arange(pictures)[:, None].expand(unit.shape[1:3]).flatten()
-    patches = unit.reshape(groups, -1, channels).half().float()
     most = max(1, most_patches // (2 * reach + 1))
+    if neighbourhood != "cup":
+        return _representative(unit, most, seed)
+    shown = torch.zeros(rows * columns, dtype=torch.bool)
+    shown[torch.from_numpy(cup_patches((rows, columns)))] = True
+    # Were it in the choice, the one picture that it was kept of would be compared without it, and be as hot
+    # beside the cup as no stain on it.
+    beside = unit[:, 0, ~shown][:, :1].half().float()
+    patches, owners = _representative(unit[:, :, shown], most - beside.shape[1], seed)
+    nobody = torch.full(beside.shape[:2], _NOBODY)
+    return torch.cat([patches, beside], dim=1), torch.cat([owners, nobody], dim=1)
+
+
+def _representative(unit: Tensor, most: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Of G×n×q×C at most so many patches a group, G×K×C, and the number of each one's picture, G×K."""
+    groups, pictures, positions, channels = unit.shape
+    owners = torch.arange(pictures).repeat_interleave(positions)
+    patches = unit.reshape(groups, -1, channels).half().float()
     if patches.shape[1] <= most:
         return patches, owners.expand(groups, -1)
     random = torch.Generator().manual_seed(seed)

@@ -64,6 +64,27 @@ def test_what_is_beside_the_cup_makes_no_rim_look_quiet() -> None:
     assert position_scale(maps)[~beside].min() < 0.7
 
 
+def test_what_is_beside_the_cup_changes_no_verdict() -> None:
+    """It is the coldest there is: six positions, 1 % of all or more of the cup's alone, are the same six."""
+    clean, to_come = (
+        -np.random.default_rng(seed).gamma(4, 0.02, (200, 24, 24)).astype(np.float32)
+        for seed in (0, 1)
+    )
+    shown = cup_patches((24, 24))
+    beside = np.ones(24 * 24, np.bool_)
+    beside[shown] = False
+    verdicts = []
+    for on_cup in (False, True):
+        one, other = (each.reshape(-1, 1, 24 * 24).copy() for each in (clean, to_come))
+        one[..., beside] = other[..., beside] = 0
+        if on_cup:
+            one, other = one[..., shown], other[..., shown]
+        calibration, _ = calibrate(one, None, 0.05, 6 / one.shape[2])
+        verdicts.append([judge(each, calibration).defective for each in other])
+    assert verdicts[0] == verdicts[1]
+    assert any(verdicts[0])
+
+
 @pytest.mark.parametrize("scale_of", [position_scale, radius_scale])
 def test_a_scale_from_few_pictures_is_nearer_to_one(scale_of: ScaleOf) -> None:
     few, many = (scale_of(np.tile(_maps(1, 0), (count, 1, 1))) for count in (2, 100))

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from inspector.detector.memory_bank import Neighbourhood, learn_bank, leave_one_out
+from inspector.recipe.view import cup_patches
 
 NEIGHBOURHOODS: tuple[Neighbourhood, ...] = ("everywhere", "radius")
 quickly = settings(max_examples=25, deadline=None)
@@ -122,6 +123,34 @@ def test_a_rare_patch_does_not_excuse_the_picture_that_has_it() -> None:
     clean[7, :, 2, 2] = _maps(1, 2)[0, :, 2, 2]
     maps = leave_one_out(clean, "everywhere", most_patches=60)
     assert int(maps.flatten().argmin()) == 7 * 35 + 2 * 7 + 2
+
+
+def _round(count: int, seed: int) -> Tensor:
+    """Clean pictures of round views: much alike on the cup, a row of ones beside it."""
+    grid = (12, 12)
+    shown = torch.zeros(grid, dtype=torch.bool)
+    shown.view(-1)[torch.from_numpy(cup_patches(grid))] = True
+    clean = _maps(1, 0, *grid) + 0.3 * _maps(count, seed, *grid)
+    clean -= clean.mean(dim=1, keepdim=True)
+    return torch.where(shown, clean, 1.0)
+
+
+def test_beside_the_cup_no_picture_is_hot_whichever_of_them_is_left_out() -> None:
+    """Of so many patches a part is kept, and what all pictures have beside the cup is kept of one."""
+    clean = _round(8, 1)
+    maps = leave_one_out(clean, "cup", most_patches=200)
+    beside = (clean == 1).all(dim=1)
+    assert maps[beside].abs().max() < 1e-3
+    assert maps[~beside].max() < -1e-3
+    seen = learn_bank(clean, "cup", most_patches=200).distance_map(_round(1, 2))
+    assert seen[beside[:1]].abs().max() < 1e-3
+
+
+def test_what_is_beside_the_cup_takes_one_patch_of_a_bank() -> None:
+    clean = _round(8, 1)
+    on_cup = int((clean[0] != 1).any(dim=0).sum())
+    assert learn_bank(clean, "cup").patches.shape[1] == 8 * on_cup + 1
+    assert learn_bank(clean, "cup", most_patches=200).patches.shape[1] == 200
 
 
 def test_a_picture_alone_cannot_be_left_out() -> None:

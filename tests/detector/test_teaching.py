@@ -90,6 +90,23 @@ def test_of_a_round_view_only_the_cup_is_compared(
     assert recipe.calibration.position_scale[0, 0] == 1  # left out, not quiet
 
 
+def test_a_round_bank_of_many_cups_suspects_none_and_rejects_plain_stains(tmp_path: Path) -> None:
+    """So many that a part of their patches is kept, and so grainy that no place is alike in all."""
+    alone = replace(LESSON.teacher, cup_only=True)
+    view = LESSON.view.model_copy(update={"kind": "round"})
+    lesson = replace(LESSON, teacher=alone, view=view)
+    told: list[str] = []
+    clean = Clean(_cups(60, noise=40.0), [f"cup-{number:02d}.png" for number in range(60)])
+    recipe = teach(
+        lesson, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append
+    ).recipe
+    assert told == []
+    stained = clean.views[:6].copy()
+    stained[:, 48:64, 40:72] = (60, 45, 20)
+    judged = [judge(one, recipe.calibration) for one in open_detector(recipe).distances(stained)]
+    assert all(one.defective for one in judged)
+
+
 def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_seen(
     tmp_path: Path,
 ) -> None:
