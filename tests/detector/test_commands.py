@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 from typer.testing import CliRunner
 
 from inspector.cli import app
+from inspector.core.errors import RecipeError
+from inspector.detector import commands
+from inspector.detector.lesson import Lesson
 
 RUN = CliRunner()
 PROJECT = Path(__file__).parents[2]
@@ -112,15 +115,27 @@ def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: P
     assert "stained-shape" in told
 
 
+def _lesson(monkeypatch: pytest.MonkeyPatch, images: Path, out: Path, *more: str) -> Lesson:
+    """With what would be taught."""
+    given: list[Lesson] = []
+
+    def caught(lesson: Lesson, *_rest: object, **_more: object) -> None:
+        given.append(lesson)
+        raise RecipeError("nothing was taught", "it was only asked for")
+
+    monkeypatch.setattr(commands, "teach", caught)
+    code, told = _teach(images, out, *more)
+    assert (code, "nothing was taught" in told) == (2, True), told
+    return given[0]
+
+
 def test_as_published_means_the_papers_plan_and_its_final_norm(
-    dataset: Path, tmp_path: Path
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    more = ("--as-published", "--scorer", "student", "--steps", "2", "--depth", "1")
-    code, told = _teach(dataset, tmp_path, *more)
-    assert code == 0, told
-    recipe = json.loads((tmp_path / "thing" / "recipe.json").read_text())
-    assert recipe["teacher"]["output_norm"] == "final"
-    assert "started from random weights" in recipe["calibration"]["how"]
+    lesson = _lesson(monkeypatch, dataset, tmp_path, "--as-published", "--scorer", "student")
+    assert lesson.teacher.output_norm == "final"
+    assert (lesson.plan.start, lesson.plan.decay) == ("random", False)
+    assert lesson.plan.steps == 160 * 5
 
 
 def test_each_command_explains_itself_without_being_loaded_for_the_list() -> None:

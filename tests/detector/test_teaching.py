@@ -6,14 +6,17 @@ from typing import Literal
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import Calibration, judge
-from inspector.detector.bundle import Clean, wide_band
+from inspector.detector.bundle import Clean, Fitted, wide_band
+from inspector.detector.calibrating import calibrate
 from inspector.detector.comparing import separation, stained_copies
 from inspector.detector.lesson import Lesson
-from inspector.detector.teaching import ENOUGH, teach
+from inspector.detector.memory_bank import learn_bank
+from inspector.detector.teaching import ENOUGH, _golden, _told_apart, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
 from inspector.recipe import Recipe, Teacher, load_recipe
@@ -140,7 +143,7 @@ def test_of_too_few_cups_a_student_promises_nothing(tmp_path: Path) -> None:
 
 def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: Path) -> None:
     clean = clean_cups(20)
-    clean.views[7, 40:100, 40:100] = (60, 45, 20)
+    clean.views[7, 60:76, 60:76] = (150, 150, 150)
     told: list[str] = []
     found = teach(LESSON, clean, tmp_path / "type-09", tmp_path / "models", tell=told.append)
     assert "cup-07.png" in told[0]
@@ -153,6 +156,15 @@ def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: P
     assert (found.promise.left_out, again.promise.left_out) == (1, 0)
     assert found.promise.false_reject_rate > again.promise.false_reject_rate
     assert "the one left out counted as a clean cup" in found.recipe.manifest.calibration.how
+
+
+def test_a_plainly_stained_cup_that_is_kept_all_the_same_gives_no_recipe(tmp_path: Path) -> None:
+    clean = clean_cups(20)
+    clean.views[7, 40:100, 40:100] = (60, 45, 20)
+    lesson = replace(LESSON, keep_suspects=True)
+    with pytest.raises(RecipeError, match=r"would pass plain stains.*with --keep-suspects"):
+        teach(lesson, clean, tmp_path / "type-09", tmp_path / "models")
+    assert not (tmp_path / "type-09" / "recipe.json").exists()
 
 
 def test_another_student_in_its_place_does_not_go_live(taught: Recipe, tmp_path: Path) -> None:
@@ -220,6 +232,33 @@ def test_pictures_that_are_all_alike_give_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="all alike"):
         teach(LESSON, alike, tmp_path / "type-09", tmp_path / "models")
     assert not (tmp_path / "type-09" / "recipe.json").exists()
+
+
+def _judged_golden(threshold: float) -> Fitted:
+    """A calibration under which the golden images score 0, 2 and 4."""
+    maps = np.log(np.array([1.0, 0.8, 0.6], np.float32))[:, None, None].repeat(4, 1).repeat(4, 2)
+    calibration = Calibration(-1.0, -0.9, threshold, threshold)
+    _, promise = calibrate(-np.arange(16, dtype=np.float32).reshape(4, 2, 2), None, 0.1)
+    bank = learn_bank(torch.ones(1, 2, 4, 4), "everywhere")
+    return Fitted(bank, calibration, promise, 4, "", _cups(3), maps)
+
+
+def test_a_recipe_must_tell_plain_stains_from_what_it_was_taught() -> None:
+    assert _told_apart(_judged_golden(1.0)) == ""
+    assert "one of two plain stains" in _told_apart(_judged_golden(3.0))
+    with pytest.raises(RecipeError, match="pass plain stains"):
+        _told_apart(_judged_golden(5.0))
+    with pytest.raises(RecipeError, match="reject one of the very pictures"):
+        _told_apart(_judged_golden(-1.0))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_golden_stains_lie_where_something_sees_them(seed: int) -> None:
+    clean = _cups(3)
+    golden = _golden(clean, seed)
+    assert (golden[0] == clean[0]).all()
+    for one, other in zip(golden[1:], clean[1:], strict=True):
+        assert (one != other)[28:84, 28:84].any()
 
 
 @pytest.mark.parametrize(("threshold", "band"), [(-0.3, 0.05), (1.0, 0.05), (5.0, 0.1)])
