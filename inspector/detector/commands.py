@@ -297,7 +297,7 @@ def _tell(promise: Promise) -> None:
         soft_wrap=True,
     )
     if promise.images_needed:
-        missing = promise.images_needed - promise.images - promise.left_out
+        missing = promise.images_needed - promise.recorded
         console.print(f"{promise.wanted:.1%} were asked for: that takes {missing} more pictures")
 
 

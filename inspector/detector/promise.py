@@ -41,6 +41,8 @@ class Promise:
         images: clean pictures it was taken from.
         wanted: the rate that was asked for.
         images_needed: pictures, all told, from which the rate asked for can be promised; 0 when it is.
+        recorded: pictures, all told: with those left out, and with those that taught where others gave the
+            scores.
         scored_on: which clean pictures gave the scores.
         left_out: pictures beside these that the guard left out, counted as clean cups that are rejected.
     """
@@ -52,6 +54,7 @@ class Promise:
     images: int
     wanted: float
     images_needed: int
+    recorded: int
     scored_on: ScoredOn = "held-out"
     left_out: int = 0
 
@@ -97,6 +100,7 @@ def promised_threshold(
         images_needed=_needed(wanted, confidence, left_out)
         if limits[kept] > wanted + _ROUNDING
         else 0,
+        recorded=everyone,
         scored_on=scored_on,
         left_out=left_out,
     )

@@ -40,6 +40,8 @@ from inspector.recipe import Recipe, Teacher, network_view
 ENOUGH = 20
 """Clean pictures from which a quarter can be spared: for a student's thresholds, and to compare it with
 the bank on pictures that neither has seen."""
+HELD_OUT = 4
+"""One picture in so many is held out where they are enough."""
 _AUGMENTED = 8
 """Changed views of each picture where a student's thresholds must come from the pictures that taught it."""
 _VISIBLE = (0.5, 0.7)
@@ -100,11 +102,13 @@ def teach(
     if dropped:
         views, seen = views[kept], seen[kept]
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
+    training, held_out, held_out_dropped = _divided(len(clean.views), kept, lesson.plan.seed)
+    few = held_out == training
     see, narrow = partial(features, teacher), None
     if lesson.precision == "int8":
         _enough_to_compare(len(views))
         narrow = narrowed(teacher, views)
-        tell(_compared(see, narrow.see, views, lesson))
+        tell(_compared(see, narrow.see, views[training], views[held_out], lesson))
         seen = narrow.see(views)
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
 
@@ -118,7 +122,7 @@ def teach(
         )
         return Taught(written, fitted.promise)
 
-    golden = _golden(clean.views[kept], lesson.plan.seed)
+    golden = _golden(clean.views[kept][training], lesson.plan.seed)
     asked, share = lesson.false_reject_rate, lesson.score_share
     taught = None
     if lesson.scorer != "student":
@@ -139,14 +143,13 @@ def teach(
         if lesson.scorer == "bank":
             return taught
         tell(f"{taught.recipe.label} is live with a bank of clean patches")
-        if len(views) < ENOUGH:
+        if few:
             tell(
                 f"the bank stays: below {ENOUGH} clean pictures none can be spared to compare a student "
-                f"with it ({ENOUGH - len(views)} more are needed)"
+                f"with it ({max(1, ENOUGH - len(views))} more are needed)"
             )
             return taught
 
-    training, held_out = _divided(len(views), lesson.plan.seed)
     shape = student_shape(teacher.architecture, lesson.width)
     student = train(views[training], teacher, shape, lesson.plan, checkpoint, on_step, on_look)
     compare = against_student(teacher, student)
@@ -164,11 +167,16 @@ def teach(
         )
         if not better:
             return taught
-    few = held_out == training
     scored_on: ScoredOn = "augmented views" if few else "held-out"
     scored = _changed(views, lesson) if few else views[held_out]
     with _alike_refused():
-        calibration, promise = calibrate(compare(scored), scale, asked, share, scored_on, dropped)
+        calibration, promise = calibrate(
+            compare(scored), scale, asked, share, scored_on, held_out_dropped
+        )
+    if not few:
+        # Of what is recorded, only what is held out brings the rate asked for nearer.
+        needed = HELD_OUT * promise.images_needed
+        promise = replace(promise, images_needed=needed, recorded=len(clean.views))
     plan = lesson.plan
     how = (
         f"A student of {plan.steps} steps of {plan.batch}, started from "
@@ -187,15 +195,20 @@ def _enough_to_compare(count: int) -> None:
         )
 
 
-def _compared(see: See, narrow: See, views: NDArray[np.uint8], lesson: Lesson) -> str:
+def _compared(
+    see: See,
+    narrow: See,
+    training: NDArray[np.uint8],
+    held_out: NDArray[np.uint8],
+    lesson: Lesson,
+) -> str:
     """What int8 loses on clean pictures that taught nothing, with faint stains laid over them, in words."""
-    training, held_out = _divided(len(views), lesson.plan.seed)
 
     def told_apart(look: See) -> float:
-        seen = look(views[training])
+        seen = look(training)
         scale = lesson.scale_of(leave_one_out(seen, lesson.neighbourhood).numpy())
         compare = against_bank(look, learn_bank(seen, lesson.neighbourhood))
-        return separation(compare, views[held_out], scale, lesson.score_share)
+        return separation(compare, held_out, scale, lesson.score_share)
 
     return check_loss(told_apart(see), told_apart(narrow), len(held_out))
 
@@ -280,11 +293,29 @@ def _told_apart(fitted: Fitted) -> str:
     )
 
 
-def _divided(count: int, seed: int) -> tuple[list[int], list[int]]:
-    """Three quarters to train, a quarter held out; of too few pictures all for both."""
-    if count < ENOUGH:
-        return list(range(count)), list(range(count))
-    return chosen(count, count - count // 4, seed)
+def _divided(count: int, kept: Sequence[int], seed: int) -> tuple[list[int], list[int], int]:
+    """Three quarters to train, a quarter held out; of too few pictures all for both.
+
+    All are divided, also those that are left out: only then is what is held out, with its part of those,
+    as clean cups come.
+
+    Args:
+        count: of all clean pictures.
+        kept: numbers of those that are not left out.
+        seed: of the choice.
+
+    Returns:
+        Which of the kept train; which are held out; and how many pictures beside these fell into that
+        part and are left out.
+    """
+    places = {number: place for place, number in enumerate(kept)}
+    if len(kept) >= ENOUGH:
+        parts = chosen(count, count - count // HELD_OUT, seed)
+        training, held_out = ([places[one] for one in part if one in places] for part in parts)
+        if training and held_out:
+            return training, held_out, len(parts[1]) - len(held_out)
+    everything = list(range(len(kept)))
+    return everything, everything, count - len(kept)
 
 
 def _changed(views: NDArray[np.uint8], lesson: Lesson) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
 """``inspector teach`` and ``inspector evaluate`` as a process engineer types them, on a set in small."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from inspector.cli import app
 from inspector.core.errors import RecipeError
 from inspector.detector import commands
 from inspector.detector.lesson import Lesson
+from inspector.detector.promise import promised_threshold
 
 RUN = CliRunner()
 PROJECT = Path(__file__).parents[2]
@@ -136,6 +138,15 @@ def test_as_published_means_the_papers_plan_and_its_final_norm(
     assert lesson.teacher.output_norm == "final"
     assert (lesson.plan.start, lesson.plan.decay) == ("random", False)
     assert lesson.plan.steps == 160 * 5
+
+
+def test_what_more_pictures_it_takes_is_told_of_those_recorded(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of 84, a student's threshold has 21."""
+    promise = promised_threshold(np.arange(21.0), 0.01)
+    commands._tell(replace(promise, images_needed=4 * promise.images_needed, recorded=84))
+    assert "that takes 1112 more pictures" in capsys.readouterr().out
 
 
 def test_each_command_explains_itself_without_being_loaded_for_the_list() -> None:

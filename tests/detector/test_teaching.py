@@ -16,6 +16,7 @@ from inspector.detector.calibrating import calibrate
 from inspector.detector.comparing import separation, stained_copies
 from inspector.detector.lesson import Lesson
 from inspector.detector.memory_bank import learn_bank
+from inspector.detector.preparation import chosen
 from inspector.detector.teaching import ENOUGH, _golden, _told_apart, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
@@ -132,6 +133,29 @@ def test_a_student_has_its_thresholds_from_cups_that_it_has_not_seen(taught: Rec
     assert calibration.scored_on == "held-out"
     assert "Clean pictures only" in calibration.how
     open_detector(taught)
+
+
+def test_a_student_says_how_many_cups_must_be_recorded_of_which_one_in_four_counts(
+    taught: Recipe,
+) -> None:
+    """For 10 % it takes 29 that are held out."""
+    assert "116 pictures would be needed" in taught.manifest.calibration.how
+
+
+@pytest.mark.parametrize("part", ["training", "held out"])
+def test_a_cup_left_out_counts_against_the_threshold_if_it_was_held_out_for_it(
+    tmp_path: Path, part: str
+) -> None:
+    training, held_out = chosen(24, 18, LESSON.plan.seed)
+    number = (training if part == "training" else held_out)[3]
+    clean = clean_cups(24)
+    clean.views[number, 40:100, 40:100] = (60, 45, 20)
+    lesson = replace(LESSON, scorer="student")
+    found = teach(lesson, clean, tmp_path / "type-09", tmp_path / "models")
+    left_out = 0 if part == "training" else 1
+    assert (found.promise.images, found.promise.left_out) == (6 - left_out, left_out)
+    assert found.recipe.manifest.calibration.training_images == 17 + left_out
+    assert found.promise.recorded == 24
 
 
 def test_of_too_few_cups_a_student_promises_nothing(tmp_path: Path) -> None:
