@@ -47,12 +47,14 @@ class Clean:
         names: of the pictures, for messages.
         orientation: content of the orientation reference, None where cups are not turned.
         background: the network that finds the cup, in the models folder; None for whole pictures.
+        rejected: how many clean cups there were beside these that vision refuses, as the line would.
     """
 
     views: NDArray[np.uint8]
     names: Sequence[str]
     orientation: bytes | None = None
     background: FileEntry | None = None
+    rejected: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -161,10 +161,16 @@ def teach_command(
     prepared, found_by = _prepared(files, seen, models, background, orientation, threads)
     for path, why in prepared.refused:
         console.print(f"left out {path}: {why}", soft_wrap=True)
+    if prepared.rejected:
+        console.print(
+            f"{prepared.rejected} of these the line would refuse as well: among the clean cups they count "
+            "as rejected",
+            soft_wrap=True,
+        )
     for note in prepared.notes:
         console.print(note, soft_wrap=True)
     names = [str(path) for path in prepared.files]
-    clean = Clean(prepared.views, names, prepared.orientation, found_by)
+    clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
     folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")
     checkpoint = folder / "training.checkpoint.safetensors"
     with TrainingProgress(plan.steps, console) as progress:

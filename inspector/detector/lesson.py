@@ -50,14 +50,14 @@ def polar_view(teacher: str, *, coarse: bool) -> ViewEntry:
 
 
 def counted(promise: Promise) -> str:
-    """What a promise counts pictures as that were left out, in words behind it."""
+    """What a promise counts pictures as that gave no score, in words behind it."""
     match promise.left_out:
         case 0:
             return ""
         case 1:
-            return ", the one left out counted as a clean cup that is rejected"
+            return ", one more, left out or refused, counted as a clean cup that is rejected"
         case count:
-            return f", the {count} left out counted as clean cups that are rejected"
+            return f", {count} more, left out or refused, counted as clean cups that are rejected"
 
 
 @dataclass(frozen=True, slots=True)

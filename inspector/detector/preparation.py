@@ -40,7 +40,9 @@ class Prepared:
     Attributes:
         views: n×R×K×3 uint8 RGB.
         files: where each view came from.
-        refused: pictures that show no whole cup or no readable angle, with the reason in words.
+        refused: pictures that show not one whole cup, or no readable angle, with the reason in words.
+        rejected: how many of these the line would refuse as well, clean or not: all but those that show
+            several cups, of which it would look at one.
         orientation: content of the orientation reference learned from them, None if none was.
         notes: what a person should know before relying on them, a sentence each.
     """
@@ -48,6 +50,7 @@ class Prepared:
     views: NDArray[np.uint8]
     files: tuple[Path, ...]
     refused: tuple[tuple[Path, str], ...]
+    rejected: int
     orientation: bytes | None
     notes: tuple[str, ...]
 
@@ -77,6 +80,7 @@ def prepare_frames(
     pictures = survey(files, progress)
     outlines: dict[Path, CupOutline] = {}
     spectra = []
+    several: dict[Path, str] = {}
     for path in files:
         raw = pictures.mosaic(path)
         cups = [cup for cup in locate(raw, PIXEL_FORMAT, segment) if cup.whole]
@@ -84,6 +88,8 @@ def prepare_frames(
             outlines[path] = cups[0]
             if orientation == "learn":
                 spectra.append(spectrum(raw, PIXEL_FORMAT, cups[0]))
+        elif cups:
+            several[path] = f"{len(cups)} whole cups in the picture"
         progress()
     if not outlines:
         raise RecipeError(
@@ -93,18 +99,18 @@ def prepare_frames(
     reference = learn_orientation(spectra) if orientation == "learn" else orientation
     views = np.empty((len(outlines), view.rows, view.columns, 3), np.uint8)
     shown: list[Path] = []
-    refused: list[tuple[Path, str]] = []
+    rejected: list[tuple[Path, str]] = []
     for path in files:
-        if path not in outlines:
-            refused.append((path, "not exactly one whole cup in the picture"))
-        else:
+        if path in outlines:
             raw = pictures.mosaic(path)
             seen = prepare(raw, PIXEL_FORMAT, segment, reference, outlines[path], view)
             if isinstance(seen, Refusal):
-                refused.append((path, seen.detail))
+                rejected.append((path, seen.detail))
             else:
                 views[len(shown)] = seen.view
                 shown.append(path)
+        elif path not in several:
+            rejected.append((path, "no whole cup in the picture"))
         progress()
     _enough(len(shown), len(files))
     learned = io.BytesIO()
@@ -112,7 +118,12 @@ def prepare_frames(
         reference.save(learned)
     notes = _copies(pictures)
     return Prepared(
-        views[: len(shown)], tuple(shown), tuple(refused), learned.getvalue() or None, notes
+        views[: len(shown)],
+        tuple(shown),
+        (*several.items(), *rejected),
+        len(rejected),
+        learned.getvalue() or None,
+        notes,
     )
 
 
@@ -139,7 +150,7 @@ def views_of(
     for number, path in enumerate(files):
         views[number] = whole(pictures.colour(path), (view.rows, view.columns))
         progress()
-    return Prepared(views, tuple(files), (), None, _copies(pictures) + _sizes(pictures))
+    return Prepared(views, tuple(files), (), 0, None, _copies(pictures) + _sizes(pictures))
 
 
 def chosen(count: int, training: int, seed: int) -> tuple[list[int], list[int]]:

@@ -44,7 +44,7 @@ class Promise:
         recorded: pictures, all told: with those left out, and with those that taught where others gave the
             scores.
         scored_on: which clean pictures gave the scores.
-        left_out: pictures beside these that the guard left out, counted as clean cups that are rejected.
+        left_out: pictures beside these, counted as clean cups that are rejected.
     """
 
     threshold: float
@@ -75,8 +75,9 @@ def promised_threshold(
         wanted: false-reject rate asked for, above 0 and below 1.
         confidence: asked for, above 0 and below 1.
         scored_on: which pictures these are.
-        left_out: pictures that the guard left out. They may be clean cups all the same: a threshold that
-            forgot them would promise what nobody measured, so each counts as one above every score.
+        left_out: pictures that the guard left out, or that vision refused as the line would. The first
+            may be clean cups all the same, the second are, and will be rejected: a threshold that forgot
+            them would promise what nobody measured, so each counts as one above every score.
 
     Raises:
         ValueError: no scores, one that is not finite, or a rate or confidence outside 0 … 1.

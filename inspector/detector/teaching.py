@@ -98,11 +98,12 @@ def teach(
     seen = features(teacher, views)
     left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
     kept = _unsuspected(left_out, clean.names, lesson, tell)
-    dropped = len(views) - len(kept)
-    if dropped:
+    recorded = len(views) + clean.rejected
+    dropped = recorded - len(kept)
+    if len(kept) < len(views):
         views, seen = views[kept], seen[kept]
         left_out = np.asarray(leave_one_out(seen, lesson.neighbourhood).numpy(), np.float32)
-    training, held_out, held_out_dropped = _divided(len(clean.views), kept, lesson.plan.seed)
+    training, held_out, held_out_dropped = _divided(recorded, kept, lesson.plan.seed)
     few = held_out == training
     see, narrow = partial(features, teacher), None
     if lesson.precision == "int8":
@@ -176,7 +177,7 @@ def teach(
     if not few:
         # Of what is recorded, only what is held out brings the rate asked for nearer.
         needed = HELD_OUT * promise.images_needed
-        promise = replace(promise, images_needed=needed, recorded=len(clean.views))
+        promise = replace(promise, images_needed=needed, recorded=recorded)
     plan = lesson.plan
     how = (
         f"A student of {plan.steps} steps of {plan.batch}, started from "
@@ -296,17 +297,17 @@ def _told_apart(fitted: Fitted) -> str:
 def _divided(count: int, kept: Sequence[int], seed: int) -> tuple[list[int], list[int], int]:
     """Three quarters to train, a quarter held out; of too few pictures all for both.
 
-    All are divided, also those that are left out: only then is what is held out, with its part of those,
-    as clean cups come.
+    All are divided, also those that are left out or refused: only then is what is held out, with its part
+    of those, as clean cups come.
 
     Args:
-        count: of all clean pictures.
-        kept: numbers of those that are not left out.
+        count: of all clean pictures; which numbers the refused have makes no difference.
+        kept: numbers of those that are neither left out nor refused.
         seed: of the choice.
 
     Returns:
         Which of the kept train; which are held out; and how many pictures beside these fell into that
-        part and are left out.
+        part.
     """
     places = {number: place for place, number in enumerate(kept)}
     if len(kept) >= ENOUGH:

@@ -13,7 +13,9 @@ from typer.testing import CliRunner
 from inspector.cli import app
 from inspector.core.errors import RecipeError
 from inspector.detector import commands
+from inspector.detector.bundle import Clean
 from inspector.detector.lesson import Lesson
+from inspector.detector.preparation import Prepared
 from inspector.detector.promise import promised_threshold
 
 RUN = CliRunner()
@@ -147,6 +149,24 @@ def test_what_more_pictures_it_takes_is_told_of_those_recorded(
     promise = promised_threshold(np.arange(21.0), 0.01)
     commands._tell(replace(promise, images_needed=4 * promise.images_needed, recorded=84))
     assert "that takes 1112 more pictures" in capsys.readouterr().out
+
+
+def test_clean_cups_that_vision_refuses_are_named_and_counted(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = ((Path("empty.png"), "no whole cup in the picture"),)
+    views, files = np.zeros((2, 8, 8, 3), np.uint8), (Path("1.png"), Path("2.png"))
+    prepared = Prepared(views, files, refused, 1, None, ())
+    monkeypatch.setattr(commands, "_prepared", lambda *_given: (prepared, None))
+
+    def caught(_lesson: Lesson, clean: Clean, *_rest: object, **_more: object) -> None:
+        raise RecipeError(f"{clean.rejected} counted as rejected", "it was only asked for")
+
+    monkeypatch.setattr(commands, "teach", caught)
+    _, told = _teach(dataset, tmp_path)
+    assert "left out empty.png: no whole cup in the picture" in told
+    assert "1 of these the line would refuse as well" in told
+    assert "1 counted as rejected" in told
 
 
 def test_each_command_explains_itself_without_being_loaded_for_the_list() -> None:

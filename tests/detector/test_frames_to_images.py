@@ -45,7 +45,8 @@ def test_every_cup_becomes_an_image_and_the_empty_belt_is_left_out(
 ) -> None:
     assert prepared.views.shape == (10, 384, 384, 3)
     assert prepared.files == tuple(files[:10])
-    assert prepared.refused == ((files[10], "not exactly one whole cup in the picture"),)
+    assert prepared.refused == ((files[10], "no whole cup in the picture"),)
+    assert prepared.rejected == 1
 
 
 def test_all_lie_alike_however_they_came(prepared: Prepared) -> None:
@@ -93,6 +94,20 @@ def test_a_few_frames_are_enough_where_cups_are_left_as_they_lie(
         turn = cv2.getRotationMatrix2D((191.5, 191.5), 36.0, 1.0)
         turned = cv2.warpAffine(first, turn, (384, 384))
         assert likeness(turned, second) > likeness(first, second)
+
+
+def test_several_cups_in_one_frame_teach_nothing_but_the_line_would_not_refuse_them(
+    files: list[Path], tmp_path: Path
+) -> None:
+    frame = cv2.imread(str(files[0]))
+    assert frame is not None
+    two = cv2.resize(np.hstack([frame, frame]), (frame.shape[1], frame.shape[0] // 2))
+    above = cv2.copyMakeBorder(two, 0, frame.shape[0] - len(two), 0, 0, cv2.BORDER_REPLICATE)
+    cv2.imwrite(str(tmp_path / "two.png"), above)
+    both = [*files[:2], files[10], tmp_path / "two.png"]
+    seen = prepare_frames(both, segment, UPRIGHT, orientation=None)
+    assert dict(seen.refused)[tmp_path / "two.png"] == "2 whole cups in the picture"
+    assert seen.rejected == 1
 
 
 def test_too_few_frames_for_a_print_are_refused_with_both_ways_out(files: list[Path]) -> None:

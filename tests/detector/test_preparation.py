@@ -39,7 +39,8 @@ def test_each_picture_is_a_view_of_the_size_asked_for(tmp_path: Path) -> None:
     assert prepared.files == tuple(files)
     for number, view in enumerate(prepared.views):
         assert np.abs(view[..., 1].astype(float) - ramp(number)).max() < 4
-    assert (prepared.refused, prepared.orientation, prepared.notes) == ((), None, ())
+    assert (prepared.refused, prepared.rejected) == ((), 0)
+    assert (prepared.orientation, prepared.notes) == (None, ())
     assert steps == [(step, 6) for step in range(1, 7)]
 
 

@@ -179,7 +179,23 @@ def test_a_stained_cup_among_the_clean_is_named_and_not_learned_from(tmp_path: P
     # It may have been a clean cup, and it will be rejected.
     assert (found.promise.left_out, again.promise.left_out) == (1, 0)
     assert found.promise.false_reject_rate > again.promise.false_reject_rate
-    assert "the one left out counted as a clean cup" in found.recipe.manifest.calibration.how
+    assert (
+        "one more, left out or refused, counted as a clean cup"
+        in found.recipe.manifest.calibration.how
+    )
+
+
+def test_clean_cups_that_the_line_would_refuse_count_as_rejected(tmp_path: Path) -> None:
+    clean = replace(clean_cups(6), rejected=2)
+    found = teach(LESSON, clean, tmp_path / "type-09", tmp_path / "models")
+    assert (found.promise.images, found.promise.left_out, found.promise.recorded) == (6, 2, 8)
+    assert "2 more, left out or refused," in found.recipe.manifest.calibration.how
+    student = replace(LESSON, scorer="student")
+    many = replace(clean_cups(20), rejected=20)
+    found = teach(student, many, tmp_path / "type-09", tmp_path / "models")
+    assert found.promise.images + found.promise.left_out == 10
+    assert found.promise.left_out > 0
+    assert found.promise.recorded == 40
 
 
 def test_a_plainly_stained_cup_that_is_kept_all_the_same_gives_no_recipe(tmp_path: Path) -> None:
