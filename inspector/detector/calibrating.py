@@ -116,6 +116,7 @@ def calibrate(
     score_share: float = SCORE_SHARE,
     scored_on: ScoredOn = "held-out",
     left_out: int = 0,
+    candidates: int = 1,
 ) -> tuple[Calibration, Promise]:
     """Fit Eq. 3 and the thresholds on clean pictures.
 
@@ -129,6 +130,7 @@ def calibrate(
         score_share: see ``Calibration``.
         scored_on: what the pictures are, if not held out.
         left_out: pictures beside these; see ``promised_threshold``.
+        candidates: likewise.
 
     Returns:
         The calibration, and what may be promised of its image threshold.
@@ -136,7 +138,8 @@ def calibrate(
     Raises:
         ValueError: no pictures, or they are all alike.
     """
-    return _fitted(heat_map(distances, scale), scale, wanted, score_share, scored_on, left_out)
+    heat = heat_map(distances, scale)
+    return _fitted(heat, scale, wanted, score_share, scored_on, left_out, candidates)
 
 
 def calibrate_left_out(
@@ -145,6 +148,7 @@ def calibrate_left_out(
     wanted: float,
     score_share: float = SCORE_SHARE,
     left_out: int = 0,
+    candidates: int = 1,
 ) -> tuple[Calibration, Promise]:
     """The same from leave-one-out maps alone, the position scale too.
 
@@ -158,6 +162,7 @@ def calibrate_left_out(
         wanted: false-reject rate asked for.
         score_share: see ``Calibration``.
         left_out: pictures beside these; see ``promised_threshold``.
+        candidates: likewise.
 
     Returns:
         The calibration, its scale from all the maps; and what may be promised of its threshold.
@@ -168,11 +173,15 @@ def calibrate_left_out(
     if len(distances) < 2:
         raise ValueError("leaving one out takes at least two pictures")
     if scale_of is None:
-        return calibrate(distances, None, wanted, score_share, "leave-one-out", left_out)
+        return calibrate(
+            distances, None, wanted, score_share, "leave-one-out", left_out, candidates
+        )
     others = (np.delete(distances, number, axis=0) for number in range(len(distances)))
     heat = [heat_map(one, scale_of(rest)) for one, rest in zip(distances, others, strict=True)]
     scale = scale_of(distances)
-    return _fitted(np.stack(heat), scale, wanted, score_share, "leave-one-out", left_out)
+    return _fitted(
+        np.stack(heat), scale, wanted, score_share, "leave-one-out", left_out, candidates
+    )
 
 
 def _fitted(
@@ -182,6 +191,7 @@ def _fitted(
     score_share: float,
     scored_on: ScoredOn,
     left_out: int,
+    candidates: int,
 ) -> tuple[Calibration, Promise]:
     # Of a round view that is with what is beside the cup, as the line's score takes its share of all
     # positions: D is 0 there, the coldest there is, so that it is never among the hottest, and Eq. 3 with
@@ -190,7 +200,11 @@ def _fitted(
     draft = Calibration(q_a, q_b, 0.0, 0.0, score_share, scale)
     maps = normalised(heat, draft)
     scores = np.array([image_score(one, score_share) for one in maps])
-    promise = promised_threshold(scores, wanted, scored_on=scored_on, left_out=left_out)
-    hottest = promised_threshold(maps.max(axis=(1, 2)), wanted, left_out=left_out)
+    promise, hottest = (
+        promised_threshold(
+            each, wanted, scored_on=scored_on, left_out=left_out, candidates=candidates
+        )
+        for each in (scores, maps.max(axis=(1, 2)))
+    )
     fitted = replace(draft, image_threshold=promise.threshold, pixel_threshold=hottest.threshold)
     return fitted, promise

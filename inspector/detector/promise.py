@@ -7,6 +7,11 @@ the share of them above it is distributed as Beta(n - k + 1, k), whatever the sc
 - *expected*: over the draw of the pictures and the next part, (n + 1 - k)/(n + 1) (split conformal);
 - *promised*: with 95 % confidence over the draw of the pictures, at most the 95 % quantile of that Beta
   distribution (a tolerance limit). This is the one that matters: a line has one draw and lives with it.
+
+Where the pictures also chose what is scored, the better one of two candidates, the scores are the chosen
+one's and no fair draw any more. The promise holds all the same if each candidate's holds with confidence
+1 - (1 - c)/2 (Bonferroni): the chosen one's is broken only in draws in which one of the two is, and these
+are at most twice (1 - c)/2 of all, whatever the choice went by.
 """
 
 import math
@@ -65,6 +70,7 @@ def promised_threshold(
     confidence: float = 0.95,
     scored_on: ScoredOn = "held-out",
     left_out: int = 0,
+    candidates: int = 1,
 ) -> Promise:
     """The smallest threshold of which the wanted false-reject rate can be promised.
 
@@ -78,6 +84,8 @@ def promised_threshold(
         left_out: pictures that the guard left out, or that vision refused as the line would. The first
             may be clean cups all the same, the second are, and will be rejected: a threshold that forgot
             them would promise what nobody measured, so each counts as one above every score.
+        candidates: how many were compared on these pictures, of which this is the one chosen; 1 where
+            nothing was.
 
     Raises:
         ValueError: no scores, one that is not finite, or a rate or confidence outside 0 … 1.
@@ -88,7 +96,8 @@ def promised_threshold(
     if not (0 < wanted < 1 and 0 < confidence < 1):
         raise ValueError("the false-reject rate and the confidence must lie between 0 and 1")
     ranks, everyone = np.arange(1, count + 1), count + left_out
-    limits = beta.ppf(confidence, everyone + 1 - ranks, ranks)  # falls with the rank
+    each = 1 - (1 - confidence) / candidates
+    limits = beta.ppf(each, everyone + 1 - ranks, ranks)  # falls with the rank
     kept = min(int(np.count_nonzero(limits > wanted + _ROUNDING)), count - 1)
     proven = scored_on != "augmented views"
     return Promise(
@@ -98,9 +107,7 @@ def promised_threshold(
         confidence=confidence,
         images=count,
         wanted=wanted,
-        images_needed=_needed(wanted, confidence, left_out)
-        if limits[kept] > wanted + _ROUNDING
-        else 0,
+        images_needed=_needed(wanted, each, left_out) if limits[kept] > wanted + _ROUNDING else 0,
         recorded=everyone,
         scored_on=scored_on,
         left_out=left_out,

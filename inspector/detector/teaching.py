@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inspector.core.errors import RecipeError
 from inspector.decision import judge
@@ -125,12 +126,14 @@ def teach(
 
     golden = _golden(clean.views[kept][training], lesson.plan.seed)
     asked, share = lesson.false_reject_rate, lesson.score_share
+    # Whichever of the two is live in the end was chosen on pictures that its threshold comes from.
+    candidates = 2 if lesson.scorer == "auto" and not few else 1
     taught = None
     if lesson.scorer != "student":
         bank = learn_bank(seen, lesson.neighbourhood)
         with _alike_refused():
             calibration, promise = calibrate_left_out(
-                left_out, lesson.scale_of, asked, share, dropped
+                left_out, lesson.scale_of, asked, share, dropped, candidates
             )
         golden_views = network_views(golden, lesson.teacher)
         distances = against_bank(see, bank)(golden_views)
@@ -156,10 +159,8 @@ def teach(
     compare = against_student(teacher, student)
     scale = lesson.scale_of(compare(views[training]))
     if taught is not None:
-        rival = against_bank(see, learn_bank(seen[training], lesson.neighbourhood))
-        rival_scale = lesson.scale_of(left_out[training])
         tells = separation(compare, views[held_out], scale, share)
-        bank_tells = separation(rival, views[held_out], rival_scale, share)
+        bank_tells = _bank_separation(see, seen[training], views[held_out], lesson)
         better = tells > bank_tells
         tell(
             f"faint stains laid over {len(held_out)} clean pictures that neither has seen: the student "
@@ -172,7 +173,7 @@ def teach(
     scored = _changed(views, lesson) if few else views[held_out]
     with _alike_refused():
         calibration, promise = calibrate(
-            compare(scored), scale, asked, share, scored_on, held_out_dropped
+            compare(scored), scale, asked, share, scored_on, held_out_dropped, candidates
         )
     if not few:
         # Of what is recorded, only what is held out brings the rate asked for nearer.
@@ -206,12 +207,18 @@ def _compared(
     """What int8 loses on clean pictures that taught nothing, with faint stains laid over them, in words."""
 
     def told_apart(look: See) -> float:
-        seen = look(training)
-        scale = lesson.scale_of(leave_one_out(seen, lesson.neighbourhood).numpy())
-        compare = against_bank(look, learn_bank(seen, lesson.neighbourhood))
-        return separation(compare, held_out, scale, lesson.score_share)
+        return _bank_separation(look, look(training), held_out, lesson)
 
     return check_loss(told_apart(see), told_apart(narrow), len(held_out))
+
+
+def _bank_separation(
+    see: See, training: Tensor, held_out: NDArray[np.uint8], lesson: Lesson
+) -> float:
+    """How well a bank of the training pictures' features alone, its scale too, tells faint stains."""
+    scale = lesson.scale_of(leave_one_out(training, lesson.neighbourhood).numpy())
+    compare = against_bank(see, learn_bank(training, lesson.neighbourhood))
+    return separation(compare, held_out, scale, lesson.score_share)
 
 
 def network_views(images: NDArray[np.uint8], teacher: Teacher) -> NDArray[np.uint8]:

@@ -8,15 +8,18 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import Calibration, judge
+from inspector.detector import teaching
 from inspector.detector.bundle import Clean, Fitted, wide_band
 from inspector.detector.calibrating import calibrate
 from inspector.detector.comparing import separation, stained_copies
 from inspector.detector.lesson import Lesson
-from inspector.detector.memory_bank import learn_bank
+from inspector.detector.memory_bank import Neighbourhood, learn_bank, leave_one_out
 from inspector.detector.preparation import chosen
+from inspector.detector.promise import promised_threshold
 from inspector.detector.teaching import ENOUGH, _golden, _told_apart, teach
 from inspector.detector.training import TrainingPlan
 from inspector.engine import open_detector
@@ -125,6 +128,26 @@ def test_with_enough_cups_student_and_bank_are_compared_on_stains_nobody_has_see
     assert (recipe.student is not None) == took_over
     assert recipe.manifest.version == (2 if took_over else 1)
     open_detector(recipe)
+
+
+@pytest.mark.parametrize("scorer", ["auto", "bank"])
+def test_what_was_chosen_on_its_threshold_s_own_pictures_promises_less(
+    tmp_path: Path, scorer: Literal["auto", "bank"], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor does a bank that is compared on pictures held out know them by its scale."""
+    counts: list[int] = []
+
+    def counting(features: Tensor, neighbourhood: Neighbourhood) -> Tensor:
+        counts.append(len(features))
+        return leave_one_out(features, neighbourhood)
+
+    monkeypatch.setattr(teaching, "leave_one_out", counting)
+    lesson = replace(LESSON, scorer=scorer)
+    found = teach(lesson, clean_cups(ENOUGH), tmp_path / "type-09", tmp_path / "models")
+    alone = promised_threshold(np.arange(float(found.promise.images)), lesson.false_reject_rate)
+    chosen_from_two = found.promise.false_reject_rate > alone.false_reject_rate
+    assert chosen_from_two == (scorer == "auto")
+    assert counts == ([20, 15] if scorer == "auto" else [20])
 
 
 def test_a_student_has_its_thresholds_from_cups_that_it_has_not_seen(taught: Recipe) -> None:
