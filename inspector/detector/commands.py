@@ -31,7 +31,7 @@ from inspector.detector.overlays import telling_cases, write_sheet
 from inspector.detector.preparation import Prepared, prepare_frames, views_of
 from inspector.detector.promise import Promise
 from inspector.detector.sweep import sweep_command
-from inspector.detector.teaching import teach
+from inspector.detector.teaching import teach, training_count
 from inspector.detector.thumbnail import TrainingProgress
 from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
@@ -169,6 +169,10 @@ def teach_command(
         )
     for note in prepared.notes:
         console.print(note, soft_wrap=True)
+    if as_published and steps is None:
+        # Of what vision left. The guard may leave out some of these yet: then it is a few epochs more.
+        plan = TrainingPlan.as_published(training_count(len(prepared.files)), strategies, seed)
+        lesson = replace(lesson, plan=plan)
     names = [str(path) for path in prepared.files]
     clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
     folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")

@@ -301,6 +301,11 @@ def _told_apart(fitted: Fitted) -> str:
     )
 
 
+def training_count(count: int) -> int:
+    """How many of so many clean pictures a student is trained on, if none is left out."""
+    return count if count < ENOUGH else count - count // HELD_OUT
+
+
 def _divided(count: int, kept: Sequence[int], seed: int) -> tuple[list[int], list[int], int]:
     """Three quarters to train, a quarter held out; of too few pictures all for both.
 
@@ -318,7 +323,7 @@ def _divided(count: int, kept: Sequence[int], seed: int) -> tuple[list[int], lis
     """
     places = {number: place for place, number in enumerate(kept)}
     if len(kept) >= ENOUGH:
-        parts = chosen(count, count - count // HELD_OUT, seed)
+        parts = chosen(count, training_count(count), seed)
         training, held_out = ([places[one] for one in part if one in places] for part in parts)
         if training and held_out:
             return training, held_out, len(parts[1]) - len(held_out)

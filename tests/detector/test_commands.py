@@ -142,6 +142,19 @@ def test_as_published_means_the_papers_plan_and_its_final_norm(
     assert lesson.plan.steps == 160 * 5
 
 
+def test_as_published_means_160_epochs_of_what_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(24):
+        cv2.imwrite(str(images / f"{number}.png"), _thing(number))
+    lesson = _lesson(monkeypatch, images, tmp_path, "--as-published")
+    assert lesson.plan.steps == 160 * 18
+    asked_for = _lesson(monkeypatch, images, tmp_path, "--as-published", "--steps", "7")
+    assert asked_for.plan.steps == 7
+
+
 def test_what_more_pictures_it_takes_is_told_of_those_recorded(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
