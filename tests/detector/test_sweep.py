@@ -387,7 +387,7 @@ def test_an_orientation_that_cannot_be_kept_is_refused_in_a_line(
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def prepared(*_given: object, **_how: object) -> Prepared:
-        return Prepared(np.zeros((1, 56, 56, 3), np.uint8), (), (), b"orientation", ())
+        return Prepared(np.zeros((1, 56, 56, 3), np.uint8), (), (), 0, b"orientation", ())
 
     _data_set(tmp_path / "type-01", COLOURS["type-01"])
     monkeypatch.setattr("inspector.detector.study_sets.write_atomically", full)
