@@ -8,34 +8,11 @@ import argparse
 import multiprocessing
 import time
 from collections import Counter
-from collections.abc import Iterable
 
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from tests.soak.plant import WEATHERS, Plant
-from tests.soak.witness import ClaimBrokenError
-
-EPISODE = 2_000
-
-
-def weather_of(seed: int) -> str:
-    """All weathers in turn."""
-    return tuple(WEATHERS)[seed % len(WEATHERS)]
-
-
-def play(seed: int) -> tuple[int, Counter[str], str]:
-    """One episode: its seed, what happened, and what broke the claim (nothing: an empty text)."""
-    plant = Plant(seed, EPISODE, WEATHERS[weather_of(seed)])
-    try:
-        return seed, plant.play(), ""
-    except ClaimBrokenError as broken:
-        return seed, plant.tally, str(broken)
-
-
-def soak(seeds: Iterable[int], processes: int) -> Iterable[tuple[int, Counter[str], str]]:
-    """Episodes as they end, over so many processes."""
-    with multiprocessing.Pool(processes) as pool:
-        yield from pool.imap_unordered(play, seeds)
+from tests.soak.episodes import EPISODE, soak, weather_of
+from tests.soak.plant import WEATHERS
 
 
 def main() -> int:

@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from tests.soak.__main__ import EPISODE, soak
+from tests.soak.episodes import EPISODE, soak
 
 PARTS = 1_000_000
 
