@@ -48,8 +48,10 @@ def hold(commands: int, set_line: Callable[[bool], None]) -> None:
 
 def main(chip: str, line: str) -> int:
     """Take the line, hold it, give it back; exit code 2 when it cannot be had."""
-    # Ctrl-C reaches every process of the terminal; this one ends with the process that it serves.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Ctrl-C reaches every process of the terminal, and a service manager's stop every one of the service.
+    # This one ends with the process that it serves: in its midst a pass would be left to the chip.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
     from inspector.gate.lines import OutputLine
 
     try:

@@ -22,10 +22,16 @@ MS = 1_000_000
 
 HOLDER = """
 import os, sys, time
-from inspector.gate.pulse import hold
-line = os.open(sys.argv[1], os.O_WRONLY)
-print("ready", flush=True)
-hold(0, lambda high: os.write(line, b"%d %d\\n" % (high, time.monotonic_ns())))
+from inspector.gate import lines, pulse
+class NamedPipe:
+    def __init__(self, _chip, path):
+        self._end = os.open(path, os.O_WRONLY)
+    def set(self, high):
+        os.write(self._end, b"%d %d\\n" % (high, time.monotonic_ns()))
+    def close(self):
+        os.close(self._end)
+lines.OutputLine = NamedPipe
+sys.exit(pulse.main("no chip", sys.argv[1]))
 """
 """The holder with a named pipe for a line: it writes each level and when it was set."""
 GIVER = """
@@ -128,6 +134,18 @@ def test_a_pass_ends_though_whoever_gave_it_is_killed_or_stopped_in_its_midst(
     assert line.next()[0] is False
     giver.kill()
     giver.wait()
+
+
+def test_a_stop_told_to_every_process_at_once_leaves_the_line_in_reject(
+    line: Line, output: HeldOutput
+) -> None:
+    """A service manager tells all of a service to stop, the holder as well, perhaps amid a pass."""
+    output.pass_until(time.monotonic_ns() + 10_000 * MS)
+    assert line.next()[0]
+    output._process.send_signal(signal.SIGTERM)
+    output.close()
+    assert line.moves(), "the line stays as it was: every cup passes from now on"
+    assert line.next()[0] is False
 
 
 def test_a_holder_that_was_killed_is_noticed_and_named(line: Line, output: HeldOutput) -> None:
