@@ -208,7 +208,9 @@ class Lane:
         if self._doubt_since_ns is not None:
             return  # what is told now is told again with every exchange, until eight newer parts came
         for eye in reading.photo_eyes:
-            if self._software and (reading.session, eye.number) > self._triggered:
+            session, newest = self._triggered
+            # Sessions have no order: a PLC that lost its start counter counts on under a smaller number.
+            if self._software and (reading.session != session or eye.number > newest):
                 self._triggered = (reading.session, eye.number)
                 if now_ns - eye.at_ns < self._timing.window_ns:
                     self.acquisition.trigger()

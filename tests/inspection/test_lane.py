@@ -106,6 +106,29 @@ def test_a_software_trigger_too_late_to_show_its_own_part_for_certain_is_not_fir
     assert said.get("triggered", False) == triggers
 
 
+def test_a_software_trigger_is_fired_for_a_count_whose_session_is_a_smaller_number() -> None:
+    """A PLC that was loaded anew has lost its start counter, and counts its starts from 1 again."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said, trigger="software")
+    for session in (57, 1):
+        said.pop("triggered", None)
+        for number in (0, 1):
+            now_ns = number * 300 * MS + 10 * MS
+            told = reading(number, now_ns)
+            lane.handle(replace(told, reading=replace(told.reading, session=session)), now_ns)
+        assert said.get("triggered"), f"no part of session {session} gets a frame"
+
+
+def test_a_part_told_again_with_every_exchange_triggers_once() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said, trigger="software")
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    lane.handle(reading(1, 305 * MS), 305 * MS)
+    assert said.pop("triggered")
+    lane.handle(reading(1, 310 * MS), 310 * MS)
+    assert "triggered" not in said
+
+
 def test_parts_told_in_an_answer_too_slow_to_date_them_wait_for_a_quicker_one() -> None:
     """After a start there is only that one: by it a part would be dated as late as its successor came."""
     said: dict[str, Any] = {}
