@@ -10,14 +10,17 @@ from types import FrameType
 import cv2
 
 from inspector.config import load_line
-from inspector.core.errors import InspectorError
+from inspector.core.errors import InspectorError, RecordsError
 from inspector.core.process import die_with_parent
 from inspector.records.recorder import Recorder
 from inspector.telemetry.logs import configure_logs
 
 
 def main() -> int:
-    """Run until SIGTERM or SIGINT; 2 where the configuration, directory or ledger cannot be used."""
+    """Run until SIGTERM or SIGINT; 2 where the configuration, directory or ledger cannot be used.
+
+    1 where the ledger was damaged meanwhile: it is no reason for a line that runs to end.
+    """
     stopping = False
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -48,6 +51,9 @@ def main() -> int:
         log.info("records_started", directory=str(line.records.directory))
         try:
             recorder.run(lambda: stopping)
+        except RecordsError as error:
+            log.critical("ledger_damaged", reason=error.what, remedy=error.remedy)
+            return 1
         finally:
             recorder.close()
     except InspectorError as error:

@@ -299,6 +299,31 @@ def test_what_keeps_the_records_process_from_starting_is_one_clear_line_and_code
     assert "Traceback" not in told
 
 
+def test_a_ledger_damaged_while_the_line_runs_is_no_reason_to_end_the_line(
+    records: RecordsProcess, eventually: Eventually
+) -> None:
+    """Code 2 is a configuration that cannot be used: of a process's first life it ends the whole line."""
+    journal = Journal(records.directory)
+    process = records.start()
+    for number in range(1, 1001):
+        journal.append(row_of(number))
+    eventually(lambda: len(numbers_in(records.directory)) == 1000)
+    # SQLite's own index as well, or it would go on with what it remembers.
+    for file in records.directory.glob("ledger.db*"):
+        with file.open("r+b") as damaged:
+            damaged.write(b"\xa5" * file.stat().st_size)
+    for number in range(1001, 1101):
+        journal.append(row_of(number))
+    _, told = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert re.search("damaged.*move it away", told.strip().splitlines()[-1]), told
+    for file in records.directory.glob("ledger.db*"):
+        file.unlink()
+    records.start()
+    eventually(lambda: numbers_in(records.directory)[-100:] == list(range(1001, 1101)))
+
+
 def test_a_missing_configuration_is_one_clear_line_and_code_2(tmp_path: Path) -> None:
     missing = RecordsProcess(tmp_path, tmp_path / "missing.yaml")
     process = missing.start()
