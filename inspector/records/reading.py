@@ -194,7 +194,8 @@ def newest_part(directory: Path, lane: str) -> PartId | None:
                 if ledger.part(part) is None:
                     return part
             return ledger.newest(lane)
-    except sqlite3.OperationalError:
+    except sqlite3.Error:
+        # There is none yet, or it is damaged: the journal knows whatever came since.
         return waiting[-1] if waiting else None
 
 

@@ -23,6 +23,7 @@ from inspector.records.journal import (
     segments,
     writer_is_gone,
 )
+from inspector.records.ledger import ledger_file
 from inspector.records.reading import newest_part
 from inspector.records.row import LedgerEvent, LedgerRow, Record
 from tests.records.plant import REPOSITORY, row_of
@@ -241,3 +242,14 @@ def test_the_newest_part_is_found_before_there_is_a_ledger(tmp_path: Path) -> No
 
     assert newest_part(tmp_path, "lane-1") == PartId("lane-1", 7, 3)
     assert newest_part(tmp_path, "lane-3") is None
+
+
+def test_the_newest_part_is_found_beside_a_damaged_ledger(tmp_path: Path) -> None:
+    """Inspection asks when it starts, perhaps anew: it must not die of a file that it does not need."""
+    ledger_file(tmp_path).write_bytes(b"this is no database" * 1000)
+    assert newest_part(tmp_path, "lane-1") is None
+    journal = Journal(tmp_path)
+    for number in (1, 2, 3):
+        journal.append(row_of(number))
+
+    assert newest_part(tmp_path, "lane-1") == PartId("lane-1", 7, 3)
