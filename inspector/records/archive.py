@@ -1,5 +1,6 @@
 """The picture archive: JPEG files by day, bounded by size and by what the disk has left."""
 
+import contextlib
 import re
 import shutil
 from collections import deque
@@ -89,6 +90,8 @@ class PictureArchive:
                 "give this user write access to it, or set records.directory to another folder",
             ) from error
         self._oldest: deque[StoredPicture] = deque()
+        self._kept_days: set[str] = set()
+        """Of pictures that could not be deleted: left alone until the next start."""
         self.size = sum(picture.size for picture in here)
         parts = {picture.part for picture in here}
         self.added = [picture for picture in here if known.get(picture.part) != picture.stem]
@@ -121,11 +124,16 @@ class PictureArchive:
         """Delete the oldest pictures until ``size`` bytes more fit the bounds; False where they cannot."""
         while not self._fits(size):
             if not self._oldest:
-                self._oldest.extend(next(filter(None, map(_found, self._days())), ()))
+                days = (day for day in self._days() if day.name not in self._kept_days)
+                self._oldest.extend(next(filter(None, map(_found, days)), ()))
             if not self._oldest:
                 return False
             oldest = self._oldest.popleft()
-            self._delete_files(oldest.stem)
+            if not self._delete_files(oldest.stem):
+                # A disk that is read only by now, files of somebody else: not tried for ever.
+                self._kept_days.add(oldest.stem.partition("/")[0])
+                self._oldest.clear()
+                continue
             self.size -= oldest.size
             self.gone.append(oldest.part)
         return True
@@ -138,17 +146,23 @@ class PictureArchive:
         free = shutil.disk_usage(self._folder).free
         return self.size + size <= self._limit and free - size >= self._keep_free
 
-    def _delete_files(self, stem: str) -> None:
+    def _delete_files(self, stem: str) -> bool:
+        """False, and said, where a file stays."""
         for kind in ("cup", "heat"):
             try:
                 picture_file(self._directory, stem, kind).unlink(missing_ok=True)
             except OSError as error:
-                _log.error("picture_not_deleted", stem=stem, error=error.strerror)
-        day = (self._folder / stem).parent
-        try:
-            day.rmdir()
-        except OSError:
-            return  # other pictures of that day are left
+                _log.error(
+                    "picture_not_deleted",
+                    stem=stem,
+                    error=error.strerror,
+                    remedy="give this user write access to it, see whether the disk is read only, and start "
+                    "the line anew: pictures of that day stay until then",
+                )
+                return False
+        with contextlib.suppress(OSError):  # other pictures of that day are left
+            (self._folder / stem).parent.rmdir()
+        return True
 
 
 def _found(day: Path) -> list[StoredPicture]:

@@ -102,6 +102,24 @@ def test_a_failing_disk_leaves_no_half_picture(tmp_path: Path) -> None:
     assert list(day.glob("*.part")) == []
 
 
+@pytest.mark.timeout(20)
+def test_pictures_that_cannot_be_deleted_do_not_hold_up_the_rows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a disk that was found failing and is now read only: the records process has other work to do."""
+    archive = PictureArchive(tmp_path, limit_bytes=GB, keep_free_bytes=GB)
+    assert archive.store(picture_of(1))
+    (tmp_path / "pictures" / "2020-01-01" / "lane-1-7-9-cup.jpg" / "in the way").mkdir(parents=True)
+    (tmp_path / "pictures" / "2020-01-01" / "lane-1-7-10-cup.jpg").write_bytes(b"never looked at")
+    size = archive.size
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: Usage(0, 0, GB - 1))
+
+    assert not archive.make_room()
+    assert kept(tmp_path) == [9, 10], "newer days go instead of one that cannot be deleted"
+    assert [part.number for part in archive.gone] == [1]
+    assert archive.size == 0 < size
+
+
 def test_a_new_start_finds_what_is_there_and_tells_the_ledger(tmp_path: Path) -> None:
     before = PictureArchive(tmp_path, GB, 0)
     for number in (1, 2, 3):
