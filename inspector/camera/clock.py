@@ -33,18 +33,30 @@ class CameraClock:
     def __init__(self) -> None:
         self._latch: _Latch | None = None
 
-    def latched(self, before_ns: int, device_ns: int, after_ns: int) -> None:
+    def latched(self, before_ns: int, device_ns: int, after_ns: int) -> bool:
         """Take a reading of the camera's clock made between two readings of the host's.
 
         It replaces the one in use when it is tighter than that one has become by drift.
+
+        Returns:
+            False where the two contradict each other: the clock was set meanwhile. Neither is believed then,
+            since frames of before are still on their way; the next reading counts.
         """
         new = _Latch(
             offset_ns=(before_ns + after_ns) // 2 - device_ns,
             at_ns=after_ns,
             half_width_ns=(after_ns - before_ns + 1) // 2,
         )
-        if self._latch is None or new.half_width_ns <= self._latch.uncertainty_ns(after_ns):
+        old = self._latch
+        if old is not None:
+            uncertainty_ns = old.uncertainty_ns(after_ns) + new.half_width_ns
+            # What is less is a clock that NTP runs faster or slower, and does no harm.
+            if abs(new.offset_ns - old.offset_ns) > uncertainty_ns + CERTAIN_NS:
+                self._latch = None
+                return False
+        if old is None or new.half_width_ns <= old.uncertainty_ns(after_ns):
             self._latch = new
+        return True
 
     def uncertainty_ns(self, now_ns: int) -> float | None:
         """How far a mapped time may be off, half width in ns; None without a latch."""

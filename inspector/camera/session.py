@@ -236,8 +236,12 @@ class Session:
 
     def _latch(self) -> None:
         reading = self._camera.latch()
-        if reading is not None:
-            self._clock.latched(*reading)
+        if reading is not None and not self._clock.latched(*reading):
+            self._log.warning(
+                "camera_clock_set",
+                reason="frames are nobody's until it was read again; let nothing set the camera's clock "
+                "while the line runs (PTP, a reset of its time stamp)",
+            )
 
     def _say_ready(self, now_ns: int) -> None:
         temperature_c = self._camera.temperature_c()

@@ -90,6 +90,31 @@ def test_a_latch_that_counts_another_clock_is_not_believed() -> None:
     assert clock.exposed_ns(5 * S, 10 * S) is None
 
 
+@given(step_ms=st.integers(-500, 500).filter(lambda ms: abs(ms) > 10), latched_ms=st.integers(1, 5))
+def test_a_camera_clock_that_was_set_dates_nothing_until_it_was_read_twice(
+    step_ms: int, latched_ms: int
+) -> None:
+    """As by PTP when it finds its master: one interval further, each frame would be the next part's."""
+    camera, clock = Bench(0, 0.0), CameraClock()
+    clock.latched(0, camera.device_ns(0), MS)
+    camera.offset += step_ms * MS
+    # A slower reading than the one before: it had been left aside.
+    assert not clock.latched(S, camera.device_ns(S), S + latched_ms * MS)
+    assert clock.exposed_ns(camera.device_ns(S), S + 45 * MS) is None
+    assert clock.latched(2 * S, camera.device_ns(2 * S), 2 * S + latched_ms * MS)
+    told = clock.exposed_ns(camera.device_ns(2 * S), 2 * S + 45 * MS)
+    assert told is not None
+    assert abs(told - 2 * S) <= latched_ms * MS
+
+
+def test_a_host_clock_that_is_slewed_costs_no_frame() -> None:
+    """NTP lets it run up to 500 ppm too fast or too slow: that is no clock that was set."""
+    camera, clock = Bench(0, 5.5e-4), CameraClock()
+    for now in range(0, 60 * S, S // 4):
+        assert clock.latched(now, camera.device_ns(now), now + MS // 5)
+        assert clock.exposed_ns(camera.device_ns(now), now + 45 * MS) is not None
+
+
 @given(
     readings=st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), max_size=5),
     frames=st.lists(st.tuples(st.integers(0, 10**12), st.integers(0, 10**12)), min_size=1),
