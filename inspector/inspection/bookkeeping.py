@@ -23,6 +23,8 @@ _REMEMBERED = 64
 _RATE_WINDOW_NS = 10_000_000_000
 _LATENCIES = 500
 _CAMERA_SILENT_NS = 3_000_000_000
+_CAMERA_STARTS_NS = 30_000_000_000
+"""By then a camera's process has said that it looks for one, or was ended for hanging."""
 _UNTIMED = Alarm(
     text="When the camera's frames were exposed cannot be told: none is any part's",
     remedy="take a camera whose clock can be latched; `inspector doctor` says whether it can",
@@ -79,6 +81,7 @@ class Bookkeeping:
         self._closed_ns: deque[int] = deque()
         self._latencies_ms: deque[float] = deque(maxlen=_LATENCIES)
         self._camera = CameraStatus(state="starting", reason="")
+        self._began_ns = time.monotonic_ns()
         self._camera_heard_ns: int | None = None
         self._timed = True
         self._plc = PlcStatus(up=False)
@@ -237,6 +240,9 @@ class Bookkeeping:
     def status(self, now_ns: int) -> LaneStatus:
         """The lane as the operators' page shows it."""
         heard = self._camera_heard_ns
+        if heard is None and now_ns - self._began_ns > _CAMERA_STARTS_NS:
+            mute = "the camera's process has not said a word; see the log for what ends it or where it hangs"
+            self._set_camera(CameraStatus(state="lost", reason=mute))
         if heard is not None and now_ns - heard > _CAMERA_SILENT_NS and self.camera_ready:
             self._set_camera(
                 CameraStatus(

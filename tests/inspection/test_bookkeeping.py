@@ -1,3 +1,4 @@
+import time
 from typing import Any
 
 import pytest
@@ -154,6 +155,22 @@ def test_a_camera_that_is_gone_before_the_first_cup_is_told_with_its_remedy(
         books.camera(CameraHealth("lane-1", first, "", 0, timed=True))
     books.camera(CameraHealth("lane-1", CameraState.SEARCHING, "no camera answers; check it", 0))
     assert page(books) == "Rejecting everything: no camera answers; check it"
+
+
+def test_a_camera_whose_process_never_says_a_word_is_not_starting_for_ever(
+    books: Bookkeeping,
+) -> None:
+    """A producer may crash or hang while it is loaded, again and again."""
+    books.plc(up=True, reason="")
+    began_ns = time.monotonic_ns()
+    assert books.status(began_ns + 20_000 * MS).starting
+    status = books.status(began_ns + 31_000 * MS)
+    assert not status.starting
+    assert status.cause is not None
+    assert status.cause.text == "the camera's process has not said a word"
+    assert "see the log" in status.cause.remedy
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    assert page(books) == "Running; "
 
 
 def test_a_lane_that_starts_does_not_hide_why_another_rejects(
