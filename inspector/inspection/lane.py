@@ -50,7 +50,6 @@ QUEUE_LIMIT = 8
 """Parts that may wait for their verdict: more cannot be judged before their deadlines anyway."""
 _FROZEN_AFTER = 5
 """So many parts in a row without a frame while the camera says it is well: it is opened anew."""
-_FRAMES_REMEMBERED = 32
 _PATIENCE_NS = 1_000_000_000
 """After a start the PLC's clock is in doubt until an answer is quick."""
 _ON_THEIR_WAY = 256
@@ -261,7 +260,8 @@ class Lane:
             return
         assert self._crossing is not None
         self._cups[frame_key(located.frame)] = located.cups
-        while len(self._cups) > _FRAMES_REMEMBERED:
+        # As long as the ring may hold the frame: looked for in it again, another cup might be found.
+        while len(self._cups) > self.settings.camera.ring_slots:
             self._cups.popitem(last=False)
         sightings = [Sighting(cup.x, cup.y, cup.whole) for cup in located.cups]
         self._number(self._crossing.observe(located.frame, sightings), now_ns)

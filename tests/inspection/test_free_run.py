@@ -34,9 +34,12 @@ PERIOD_MS = 50
 class FreeRun:
     """A lane without a photo-eye on a belt of cups; whatever is inspected is found clean at once."""
 
-    def __init__(self) -> None:
-        part = PartSettings(belt_px_per_s=9000, spacing_px=SPACING, min_interval_ms=MIN_INTERVAL_MS)
+    def __init__(self, belt_px_per_s: float = 9000, ring_slots: int = 12) -> None:
+        part = PartSettings(
+            belt_px_per_s=belt_px_per_s, spacing_px=SPACING, min_interval_ms=MIN_INTERVAL_MS
+        )
         self.closed: list[Closed] = []
+        self.looked_at: list[CupOutline | None] = []
         self.dropped: list[str] = []
         self.events: list[str] = []
         self.commanded: dict[int, Outcome] = {}
@@ -56,7 +59,9 @@ class FreeRun:
         )
         bench: Any = SimpleNamespace(locate=lambda _frame: True, examine=self._examine)
         nothing: Any = None
-        camera = CameraSettings(producer=Path("none.cti"), trigger="free_run")
+        camera = CameraSettings(
+            producer=Path("none.cti"), trigger="free_run", ring_slots=ring_slots
+        )
         lane = LaneSettings(name="lane-1", recipe=Path("none"), camera=camera, part=part)
         eyes = Eyes(nothing, nothing, nothing, RECIPE)
         changeover = Changeover("lane-1", {0: Path("none")}, lambda _path: eyes, ignore)
@@ -100,8 +105,11 @@ class FreeRun:
             if closed.verdict.outcome is Outcome.PASS and closed.trigger_ns is not None
         ]
 
-    def _examine(self, part: PartId, frame: FrameInfo, *_rest: object) -> bool:
+    def _examine(
+        self, part: PartId, frame: FrameInfo, outline: CupOutline | None, _deadline_ns: int
+    ) -> bool:
         self._to_examine.append((part, frame))
+        self.looked_at.append(outline)
         return True
 
 
@@ -148,6 +156,16 @@ def test_a_frame_that_could_not_be_looked_at_is_not_an_empty_belt() -> None:
     assert belt.dropped == ["frame_not_searched"] * 12
     assert belt.events == ["belt_unwatched"]
     assert [closed.verdict.reason for closed in belt.closed] == [Reason.UNSEEN]
+
+
+def test_a_cup_last_seen_whole_many_frames_ago_is_looked_at_where_it_stood() -> None:
+    """Not wherever a cup is found in that frame: one nearer the middle is another part."""
+    belt = FreeRun(belt_px_per_s=2500, ring_slots=64)
+    for exposed_ms in range(0, 1600, 16):
+        belt.shows(exposed_ms, [(660.0, True)] if exposed_ms == 688 else [])
+    (outline,) = belt.looked_at
+    assert outline is not None
+    assert outline.x == 660.0
 
 
 def test_after_the_belt_was_not_watched_the_line_counts_anew_and_goes_on() -> None:
