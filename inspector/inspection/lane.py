@@ -104,6 +104,7 @@ class Lane:
         )
         self._stopped_by_alarm = False
         self._met_plc = False
+        self._highest = (0, 0)
         self._doubt_since_ns: int | None = None
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
@@ -136,7 +137,8 @@ class Lane:
             case CameraHealth():
                 self._camera(event)
             case GateAnswered(reading=reading):
-                doubt = self._doubt_about_plc_clock(reading, now_ns)
+                counts_anew = self._counts_anew_in_disguise(reading)
+                doubt = self._doubt_about_plc_clock(reading, now_ns) or counts_anew
                 self.books.plc(up=not doubt, reason=doubt)
                 commanded = self._commanded(reading.session) if reading.gate_results else {}
                 self.books.gate(reading, commanded, now_ns)
@@ -204,6 +206,7 @@ class Lane:
             past = self._resume(reading.session, reading.part_count)
             if past is not None:
                 self._tracker.resume_after(*past)
+                self._highest = past
         if self._doubt_since_ns is not None:
             return  # what is told now is told again with every exchange, until eight newer parts came
         for eye in reading.photo_eyes:
@@ -233,6 +236,17 @@ class Lane:
             f"the PLC answers too slowly to say when a part came ({reading.uncertainty_ns / 1e6:.0f} ms); "
             f"see to network and PLC until it answers within {most_ns / 1e6:.0f} ms, or raise "
             "part.min_interval_ms if parts lie farther apart"
+        )
+
+    def _counts_anew_in_disguise(self, reading: Incoming) -> str:
+        """Why parts get no verdict: the PLC gives them numbers that had theirs; empty while it does not."""
+        session, number = self._highest
+        if reading.session != session or reading.part_count >= number:
+            self._highest = (reading.session, reading.part_count)
+            return ""
+        return (
+            f"the PLC counts anew under the same session {session}: part {reading.part_count} after "
+            f"{number}; let its program change session whenever its count begins anew (docs/plc.md)"
         )
 
     def _frame(self, frame: FrameInfo, now_ns: int) -> None:

@@ -23,7 +23,9 @@ from inspector.tracking import RejectAlarm, frame_key
 MS = 1_000_000
 
 
-def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hardware") -> Lane:
+def a_lane(
+    said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hardware", newest: int = 0
+) -> Lane:
     """A lane that notes what it tells gate, books and camera; nothing else is there."""
     settings = LaneSettings(
         name="lane-1",
@@ -62,7 +64,7 @@ def a_lane(said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hard
     said["loaded"] = queue.Queue()
     old = eyes_of("old", camera)
     return Lane(
-        settings, old, gate, workbench, books, changeover, lambda session, _count: (session, 0)
+        settings, old, gate, workbench, books, changeover, lambda session, _count: (session, newest)
     )
 
 
@@ -155,6 +157,31 @@ def test_a_plc_that_stays_too_slow_is_a_link_that_is_down_and_says_why() -> None
     assert "answers too slowly" in said["plc_reason"]
     lane.handle(reading(0, 1_300 * MS), 1_300 * MS)
     assert (said["plc_up"], said["plc_reason"]) == (True, "")
+
+
+def test_a_plc_that_counts_anew_under_the_same_session_is_told_with_its_remedy() -> None:
+    """Its parts bear numbers that had their verdicts: they get none, and all were rejected in silence."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    for number in (0, 1, 2, 3):
+        lane.handle(reading(number, number * 300 * MS + 10 * MS), number * 300 * MS + 10 * MS)
+        assert said["plc_up"]
+    for number in (0, 2):
+        lane.handle(reading(number, 2_000 * MS), 2_000 * MS)
+        assert not said["plc_up"]
+        assert "counts anew under the same session 7" in said["plc_reason"]
+        assert "; let its program change session" in said["plc_reason"]
+    anew = reading(0, 2_100 * MS)
+    lane.handle(replace(anew, reading=replace(anew.reading, session=8)), 2_100 * MS)
+    assert said["plc_up"]
+
+
+def test_a_plc_that_counted_anew_while_the_line_was_away_is_told_with_its_remedy() -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said, newest=100)
+    for now_ns in (300 * MS, 310 * MS):
+        lane.handle(reading(1, now_ns), now_ns)
+    assert not said["plc_up"]
 
 
 def test_in_free_run_the_gate_gets_no_heartbeat_while_the_plcs_clock_is_not_known() -> None:
