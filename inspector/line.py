@@ -123,13 +123,28 @@ class Line:
             self._spawn(process)
 
     def _spawn(self, process: _Process) -> None:
-        process.handle = subprocess.Popen(
-            [sys.executable, *process.command, *(["--resume"] if self._resumes(process) else [])],
-            pass_fds=process.descriptors,
-            stdin=subprocess.DEVNULL,
-            # A terminal's Ctrl-C goes to the supervisor alone, which stops the others in order.
-            process_group=0,
-        )
+        try:
+            process.handle = subprocess.Popen(
+                [
+                    sys.executable,
+                    *process.command,
+                    *(["--resume"] if self._resumes(process) else []),
+                ],
+                pass_fds=process.descriptors,
+                stdin=subprocess.DEVNULL,
+                # A terminal's Ctrl-C goes to the supervisor alone, which stops the others in order.
+                process_group=0,
+            )
+        except OSError as error:
+            # Perhaps another was just killed for want of memory; those that live go on meanwhile.
+            process.restart_at_s = time.monotonic() + _LONGEST_PAUSE_S
+            self._log.error(
+                "process_not_started",
+                name=process.name,
+                error=error.strerror,
+                remedy="it is tried again each second; see to memory and to the limit on processes",
+            )
+            return
         process.started_s = time.monotonic()
         process.starts += 1
 
