@@ -163,7 +163,7 @@ def _records_headline(status: LineStatus, recorded: int) -> Headline | None:
     return Headline(
         Level.ATTENTION,
         f"Running, but {behind} parts are not recorded yet",
-        "The counters below are behind. Is the disk full, or the ledger locked?",
+        "The counters below are behind. Is the disk full, the ledger locked, or damaged (then move it away)?",
     )
 
 

@@ -368,3 +368,13 @@ def test_pictures_that_retention_took_are_not_found(page: Page) -> None:
     shutil.rmtree(page.directory / "pictures")
 
     assert page.client.get("/pictures/lane-1/7/1/cup.jpg").status_code == 404
+
+
+def test_records_that_wait_behind_a_damaged_ledger_are_told_with_what_mends_it(page: Page) -> None:
+    page.directory.mkdir()
+    ledger_file(page.directory).write_bytes(b"this is no database" * 1000)
+    page.says(parts={"clean": 130, "defect": 7})
+
+    headline = page.state()["headline"]
+    assert headline["title"] == "Running, but 137 parts are not recorded yet"
+    assert "damaged (then move it away)" in headline["detail"]
