@@ -1,5 +1,6 @@
 """line.yaml → typed settings. Unknown keys are errors; every field says its unit."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from inspector.config.base import ConfiguredPath, Settings
 from inspector.config.gates import (
+    BLOCK_REGISTERS,
     CameraGateSettings,
     DirectGateSettings,
     GpioGateSettings,
@@ -274,6 +276,12 @@ class LineSettings(Settings):
         ]
         if len(set(blocks)) != len(blocks):
             raise ValueError("two lanes use the same register block of one PLC")
+        in_order = sorted(blocks)
+        if any(a[:3] == b[:3] and b[3] - a[3] < BLOCK_REGISTERS for a, b in pairwise(in_order)):
+            raise ValueError(
+                "the register blocks of two lanes of one PLC overlap: give their base_register "
+                f"{BLOCK_REGISTERS} or more apart"
+            )
         ports = [g.port for g in gates if isinstance(g, ModbusServerGateSettings)]
         if len(set(ports)) != len(ports):
             raise ValueError("two lanes use the same Modbus port: each has a server of its own")

@@ -6,6 +6,9 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from inspector.config.base import ConfiguredPath, Settings
 
+BLOCK_REGISTERS = 80
+"""Of the longer of a lane's two blocks (docs/plc.md)."""
+
 
 class GateSettings(Settings):
     """What every gate has, whatever drives it."""

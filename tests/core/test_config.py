@@ -12,6 +12,7 @@ from inspector.config.gates import (
     S7GateSettings,
 )
 from inspector.core.errors import ConfigurationError
+from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE
 
 CAMERA = {"producer": "camera.cti"}
 LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": CAMERA}
@@ -118,6 +119,12 @@ def test_a_gate_is_driven_by_modbus_unless_it_names_another_driver(tmp_path: Pat
         (gates({"driver": "opcua"}, {"driver": "opcua"}), "same OPC UA port"),
         (gates({"driver": "opcua", "certificate": "own.der"}), "belong together"),
         (gates({}, {}), "same register block"),
+        # What one lane writes would lie in the other's block, and the PLC be told that its copy is torn.
+        (gates({}, {"base_register": 1}), "overlap: give their base_register 80 or more apart"),
+        (
+            gates({"base_register": 100}, {"base_register": 79}, {}),
+            "overlap: give their base_register",
+        ),
     ],
 )
 def test_a_mistake_about_a_gate_is_named_in_one_line_with_its_key(
@@ -127,6 +134,11 @@ def test_a_mistake_about_a_gate_is_named_in_one_line_with_its_key(
         load_line(written(tmp_path, document))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_lanes_of_one_plc_may_have_blocks_side_by_side(tmp_path: Path) -> None:
+    assert max(PLC_TO_LINE_SIZE, LINE_TO_PLC_SIZE) == 80
+    load_line(written(tmp_path, gates({}, {"base_register": 80}, {"unit": 2, "base_register": 1})))
 
 
 def test_certificates_are_taken_from_the_files_own_folder_too(tmp_path: Path) -> None:
