@@ -1,3 +1,5 @@
+import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from inspector.config.gates import (
 from inspector.core.errors import ConfigurationError
 from inspector.gate.registers import LINE_TO_PLC_SIZE, PLC_TO_LINE_SIZE
 
+ROOT = Path(__file__).parents[2]
 CAMERA = {"producer": "camera.cti"}
 LANE = {"name": "lane-1", "recipe": "calibration/type-01", "camera": CAMERA}
 
@@ -25,8 +28,21 @@ def written(folder: Path, document: object) -> Path:
 
 
 def test_the_example_for_a_real_triton_is_a_valid_line() -> None:
-    line = load_line(Path(__file__).parents[2] / "deploy" / "line.example.yaml")
+    line = load_line(ROOT / "deploy" / "line.example.yaml")
     assert line.lanes[0].camera.pixel_format == "BayerRG8"
+
+
+def test_the_example_copied_as_the_readme_says_finds_recipe_and_networks(tmp_path: Path) -> None:
+    copied = re.search(r"^cp (\S+) (\S+)", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert copied is not None
+    example, target = copied.groups()
+    for folder in ("models", "calibration"):
+        (tmp_path / folder).symlink_to(ROOT / folder)
+    (tmp_path / target).parent.mkdir(exist_ok=True)
+    shutil.copy(ROOT / example, tmp_path / target)
+    line = load_line(tmp_path / target)
+    assert (line.models / "background.onnx").is_file()
+    assert (line.lanes[0].recipe / "recipe.json").is_file()
 
 
 def test_a_line_needs_no_more_than_a_camera_and_a_recipe(tmp_path: Path) -> None:
