@@ -94,6 +94,14 @@ def choose_detector(
                 opened[backend] = _proven(recipe, pool, backend)
             except EngineError as problem:
                 refused[backend] = problem
+    took: dict[Backend, float] = {}
+    for backend in list(opened) if len(opened) > 1 else []:
+        try:
+            took[backend] = _milliseconds(recipe, opened[backend].detector)
+        except EngineError as problem:
+            # It agreed, and failed when it was asked again: no better than one that never agreed.
+            refused[backend] = problem
+            del opened[backend]
     if not opened:
         nothing = EngineError("no engine is installed", "pip install onnxruntime or openvino")
         raise [nothing, *refused.values()][-1]
@@ -104,7 +112,6 @@ def choose_detector(
         if hurried:
             how, why = How.FIRST, "the first that agrees, in a hurry"
     else:
-        took = {backend: _milliseconds(recipe, one.detector) for backend, one in opened.items()}
         best = min(took, key=lambda backend: took[backend])
         times = ", ".join(f"{backend} {spent:.0f} ms" for backend, spent in took.items())
         how, why = How.FASTEST, f"fastest here: {times}"

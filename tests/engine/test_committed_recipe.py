@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from inspector.config import EngineName
 from inspector.core.errors import EngineError
@@ -132,6 +133,28 @@ def test_an_engine_that_failed_while_it_ran_is_not_taken_again(recipe: Recipe) -
     choice = choose_detector(recipe, NetworkPool(), "auto", hurried=True, failed=gone)
     assert choice.backend is not Backend.ONNXRUNTIME
     assert "onnxruntime refused: teacher.onnx failed: no memory" in choice.why
+
+
+def test_an_engine_that_agrees_and_fails_in_the_race_leaves_the_line_to_another(
+    recipe: Recipe, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short_lived(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detector:
+        detector = load_detector(recipe, pool, backend)
+        whole, proofs = detector.distances, iter(recipe.golden_images)
+
+        def distances(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+            if next(proofs, None) is None:
+                raise EngineError("teacher.onnx failed: no memory", "restart the line")
+            return whole(images)
+
+        if backend is Backend.OPENVINO:
+            monkeypatch.setattr(detector, "distances", distances)
+        return detector
+
+    monkeypatch.setattr("inspector.engine.choice.load_detector", short_lived)
+    choice = choose_detector(recipe, NetworkPool(), "auto")
+    assert (choice.backend, choice.how) == (Backend.ONNXRUNTIME, How.ONLY)
+    assert "openvino refused: teacher.onnx failed: no memory" in choice.why
 
 
 def test_a_backend_that_disagrees_with_the_golden_images_is_not_taken(
