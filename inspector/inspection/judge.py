@@ -99,10 +99,18 @@ class Judge:
             raise InspectorError(
                 f"{recipe.label} finds no cups", "teach it from whole camera frames"
             )
-        choice = choose_detector(
-            recipe, self._pool, self._wanted, hurried=hurried, failed=self._failed
-        )
-        finds = self._pool.load(background, entry.sha256, choice.backend)
+        finds: Network | None = None
+        while finds is None:
+            choice = choose_detector(
+                recipe, self._pool, self._wanted, hurried=hurried, failed=self._failed
+            )
+            try:
+                finds = self._pool.load(background, entry.sha256, choice.backend)
+            except EngineError as error:
+                # What compares cups well and cannot find them is no engine for this recipe either.
+                self._failed[choice.backend] = error
+                if self._wanted != "auto":
+                    raise
         structlog.get_logger().info(
             "engine", recipe=recipe.label, backend=str(choice.backend), why=choice.why
         )

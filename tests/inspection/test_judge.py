@@ -3,6 +3,7 @@
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from inspector.config import EngineName
 from inspector.core.errors import EngineError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
-from inspector.engine import Backend, Choice, Detector, NetworkPool
+from inspector.engine import Backend, Choice, Detector, Network, NetworkPool
 from inspector.inspection.judge import Examination, Judge, _Networks
 from inspector.inspection.sight import SightHere
 from inspector.twin.cups import CupStream
@@ -132,6 +133,32 @@ def test_in_free_run_too_another_engine_takes_over(frame: NDArray[np.uint8]) -> 
         judge.cups(SightHere(), frame, "BayerRG8")
     assert judge.engine.backend is not before
     assert len(judge.cups(SightHere(), frame, "BayerRG8")) == 1
+
+
+@pytest.mark.parametrize("engine", ["auto", "onnxruntime"])
+def test_an_engine_that_cannot_find_cups_is_refused_though_it_compares_them_well(
+    engine: EngineName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load = NetworkPool.load
+
+    def no_room(
+        self: NetworkPool, path: Path, sha256: str | None, backend: Backend, **how: Any
+    ) -> Network:
+        if path.name == "background.onnx" and backend is Backend.ONNXRUNTIME:
+            raise EngineError("the GPU has no memory for the engine", "see what nvidia-smi says")
+        return load(self, path, sha256, backend, **how)
+
+    monkeypatch.setattr(NetworkPool, "load", no_room)
+    told: list[Choice] = []
+    if engine == "auto":
+        judge = a_judge("auto", told)
+        assert judge.engine.backend is Backend.OPENVINO
+        assert "onnxruntime refused: the GPU has no memory" in judge.engine.why
+        assert told == [judge.engine]
+    else:
+        with pytest.raises(EngineError, match="no memory"):
+            a_judge(engine, told)
+        assert not told
 
 
 def go_wrong(judge: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
