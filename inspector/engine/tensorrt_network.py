@@ -6,6 +6,7 @@ yet: see ``docs/measurements/engine.md``.
 
 import hashlib
 import threading
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ class TensorRtNetwork:
         )
         self._engine, self._context = engine, _context(library, engine)
         self._stream = _ask(_cuda().cudaStreamCreate())
+        weakref.finalize(self, _cuda().cudaStreamDestroy, self._stream)
         self._in = _Buffer((MOST, *self.input_shape), self._type)
         self._out = _Buffer((MOST, *self.output_shape), np.float32)
         self._context.set_tensor_address(self._taken, self._in.device)
@@ -112,13 +114,20 @@ def name_gpu() -> str:
 
 
 class _Buffer:
-    """Memory for :data:`MOST` items on both sides: pinned here, so that copies run beside other work."""
+    """Memory for :data:`MOST` items on both sides: pinned here, so that copies run beside other work.
+
+    Both go with it: a changeover lets networks go, and an address that was freed while it was pinned is
+    refused to whoever gets it next.
+    """
 
     def __init__(self, shape: tuple[int, ...], kind: type[np.generic]) -> None:
+        cuda = _cuda()
         self.host: NDArray[Any] = np.zeros(shape, kind)
-        size = self.host.nbytes
-        _ask(_cuda().cudaHostRegister(self.host.ctypes.data, size, 0))
-        self.device = int(_ask(_cuda().cudaMalloc(size)))
+        place, size = self.host.ctypes.data, self.host.nbytes
+        _ask(cuda.cudaHostRegister(place, size, 0))
+        weakref.finalize(self.host, cuda.cudaHostUnregister, place)
+        self.device = int(_ask(cuda.cudaMalloc(size)))
+        weakref.finalize(self, cuda.cudaFree, self.device)
 
 
 def _cuda() -> Any:

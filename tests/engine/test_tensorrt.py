@@ -1,8 +1,10 @@
 """TensorRT as far as it goes without a GPU: engines built from the exported graphs, kept, and built anew."""
 
+import gc
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from inspector.core.errors import EngineError
@@ -10,6 +12,7 @@ from inspector.engine import Backend, load_network
 from inspector.engine.engine_file import EngineKey, engine_file, kept_engine
 from inspector.engine.half import halved
 from inspector.engine.tensorrt_builder import Library, build_engine, open_library
+from inspector.engine.tensorrt_network import _Buffer
 from inspector.recipe import load_recipe, teacher_path
 from tests.engine.small import round_graph, small_graph, why_no_gpu
 
@@ -80,6 +83,57 @@ def test_without_a_gpu_the_reason_is_told_before_anything_is_built(tmp_path: Pat
         EngineError, match=r"the NVIDIA GPU does not answer: .*; see whether nvidia-smi"
     ):
         load_network(path, backend=Backend.TENSORRT)
+
+
+class Cuda:
+    """What a network asks of the CUDA runtime for its memory; knows what is held."""
+
+    def __init__(self, *, full: bool = False) -> None:
+        self.pinned: set[int] = set()
+        self.allocated: set[int] = set()
+        self._full = full
+
+    def cudaHostRegister(self, place: int, _size: int, _flags: int) -> tuple[int]:
+        self.pinned.add(place)
+        return (0,)
+
+    def cudaHostUnregister(self, place: int) -> tuple[int]:
+        self.pinned.remove(place)
+        return (0,)
+
+    def cudaMalloc(self, _size: int) -> tuple[int, int]:
+        if not self._full:
+            self.allocated.add(7)
+        return (2 if self._full else 0), 7
+
+    def cudaFree(self, place: int) -> tuple[int]:
+        self.allocated.remove(place)
+        return (0,)
+
+    def cudaGetErrorString(self, _status: int) -> tuple[int, bytes]:
+        return 0, b"out of memory"
+
+
+def test_an_engine_that_is_let_go_at_a_changeover_gives_its_memory_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = Cuda()
+    monkeypatch.setattr("inspector.engine.tensorrt_network._cuda", lambda: cuda)
+    buffer = _Buffer((8, 56, 56, 3), np.uint8)
+    assert (cuda.pinned, cuda.allocated) == ({buffer.host.ctypes.data}, {buffer.device})
+    del buffer
+    assert not cuda.pinned | cuda.allocated
+
+
+def test_an_engine_for_which_the_gpu_has_no_room_leaves_no_memory_pinned(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    cuda = Cuda(full=True)
+    monkeypatch.setattr("inspector.engine.tensorrt_network._cuda", lambda: cuda)
+    with pytest.raises(EngineError, match="out of memory"):
+        _Buffer((8, 56, 56, 3), np.uint8)
+    gc.collect()
+    assert not cuda.pinned
 
 
 def test_an_engine_is_built_once_and_then_comes_from_its_file(tmp_path: Path) -> None:
