@@ -65,7 +65,7 @@ class Line:
         self.status_file.unlink(missing_ok=True)
         metrics_directory = run_directory / "metrics"
         metrics.use_directory(metrics_directory)
-        metrics.expect_links(lane.name for lane in settings.lanes)
+        metrics.expect(lane.name for lane in settings.lanes)
         try:
             self.metrics_port = metrics.serve(
                 metrics_directory, settings.metrics.host, settings.metrics.port
@@ -78,6 +78,9 @@ class Line:
             ) from error
         self._kept: list[Ring | socket.socket] = []
         self._processes = self._plan(configuration)
+        for process in self._processes:
+            # Told as 0 from now on, so that its first restart is an increase.
+            metrics.RESTARTS.labels(process=process.name)
 
     def _plan(self, configuration: Path) -> list[_Process]:
         """All processes and the channels between them.

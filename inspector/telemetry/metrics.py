@@ -13,10 +13,9 @@ the time of the last verdict) is dropped when nobody holds the lock any more.
 
 import fcntl
 import functools
-import itertools
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import BinaryIO
 
@@ -185,23 +184,34 @@ def use_directory(directory: Path) -> None:
     os.environ[MULTIPROCESS_VARIABLE] = str(directory)
 
 
-def expect_links(lanes: Iterable[str]) -> None:
-    """Let every link of these lanes be down (0) as long as no living process says that it is up.
+def expect(lanes: Iterable[str]) -> None:
+    """Let these lanes be told of from the first moment, before any process has said a word.
 
-    Without this a link would be missing while its process is, and no alarm for 0 would hear of it.
+    Every link is down (0) as long as no living process says that it is up, and what should never happen has
+    happened 0 times. Without this either would be missing meanwhile: no alarm for 0 would hear of the link,
+    and none for an increase of the first time, since a series that begins with 1 has not increased.
     """
     floor = values.MultiProcessValue(lambda: "line")  # type: ignore[no-untyped-call]
-    (about,) = LINK_UP.describe()
-    for labels in itertools.product(lanes, LINKS):
-        floor(
-            "gauge",
-            about.name,
-            about.name,
-            ("lane", "link"),
-            labels,
-            about.documentation,
-            "livemax",
-        )
+    for lane in lanes:
+        for link in LINKS:
+            _floor(floor, LINK_UP, lane, link)
+        for never in (PASSED_WRONGLY, DEADLINES_MISSED, FRAME_GAPS, UNDERRUNS):
+            _floor(floor, never, lane)
+
+
+def _floor(floor: Callable[..., object], metric: Gauge | Counter, *labels: str) -> None:
+    (about,) = metric.describe()
+    ending, mode = ("_total", "") if isinstance(metric, Counter) else ("", "livemax")
+    names = ("lane", "link")[: len(labels)]
+    floor(
+        about.type,
+        about.name,
+        about.name + ending,
+        names,
+        labels,
+        about.documentation,
+        mode,
+    )
 
 
 class _SumOfTheLiving(MultiProcessCollector):

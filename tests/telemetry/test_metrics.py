@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 from prometheus_client.metrics import MetricWrapperBase
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
@@ -162,7 +163,7 @@ def test_a_gauge_says_what_was_said_last(directory: Path) -> None:
 def test_a_link_is_down_until_a_process_says_it_is_up_and_again_when_that_has_died(
     directory: Path,
 ) -> None:
-    metrics.expect_links(["lane-1", "lane-2"])
+    metrics.expect(["lane-1", "lane-2"])
     port = metrics.serve(directory, "127.0.0.1", 0)
 
     def up(lane: str, link: str) -> float:
@@ -176,18 +177,78 @@ def test_a_link_is_down_until_a_process_says_it_is_up_and_again_when_that_has_di
         assert [up(*link) for link in links] == [0] * 6
 
 
-def test_a_line_tells_all_its_links_from_its_first_moment(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def new_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """What a line of one lane says of itself before it has started anything."""
     monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "to be replaced")
     lane = {"name": "lane-1", "recipe": "recipe", "camera": {"producer": "camera.cti"}}
     settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
     line = Line(settings, tmp_path / "line.yaml", tmp_path / "run")
-    text = scrape(line.metrics_port)
+    yield scrape(line.metrics_port)
     line.stop()
 
+
+def test_a_line_tells_all_its_links_from_its_first_moment(new_line: str) -> None:
     for link in ("camera", "plc", "records"):
-        assert value(text, "inspector_link_up", lane="lane-1", link=link) == 0
+        assert value(new_line, "inspector_link_up", lane="lane-1", link=link) == 0
+
+
+@pytest.mark.parametrize(
+    "counter",
+    [
+        "inspector_parts_passed_wrongly_total",
+        "inspector_deadlines_missed_total",
+        "inspector_frame_gaps_total",
+        "inspector_underruns_total",
+    ],
+)
+def test_what_should_never_happen_is_told_as_nought_until_it_does(
+    new_line: str, counter: str
+) -> None:
+    assert value(new_line, counter, lane="lane-1") == 0
+
+
+@pytest.mark.parametrize("process", ["acquisition-lane-1", "inspection", "page"])
+def test_a_process_that_was_never_started_anew_says_so(new_line: str, process: str) -> None:
+    assert value(new_line, "inspector_process_restarts_total", process=process) == 0
+
+
+def test_a_first_part_that_passed_wrongly_raises_an_alarm_for_an_increase(
+    directory: Path, tmp_path: Path
+) -> None:
+    """What Prometheus' ``increase`` makes of it: a series that begins with 1 has not increased."""
+    metrics.expect(["lane-1"])
+    port = metrics.serve(directory, "127.0.0.1", 0)
+    seen = [scrape(port)]
+    count_in_a_process(directory, "PASSED_WRONGLY.labels('lane-1').inc()")
+    seen.append(scrape(port))
+    name = "inspector_parts_passed_wrongly_total"
+    samples = [
+        str(sample.value)
+        for text in seen
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == name
+    ]
+    alarm = {"alert": "PassedWrongly", "expr": f"increase({name}[10m]) > 0"}
+    raised = {"exp_labels": {"lane": "lane-1"}}
+    told = {"eval_time": "5m", "alertname": "PassedWrongly", "exp_alerts": [raised]}
+    series = {"series": f'{name}{{lane="lane-1"}}', "values": " ".join(samples)}
+    tests = [{"interval": "1m", "input_series": [series], "alert_rule_test": [told]}]
+    (tmp_path / "rules.yaml").write_text(
+        yaml.safe_dump({"groups": [{"name": "a", "rules": [alarm]}]})
+    )
+    (tmp_path / "test.yaml").write_text(
+        yaml.safe_dump({"rule_files": ["rules.yaml"], "tests": tests})
+    )
+    check = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
 
 
 @pytest.mark.parametrize(
