@@ -112,9 +112,10 @@ def _probe(settings: CameraSettings, answers: Connection) -> None:
 
 
 def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -> Iterable[Finding]:
-    """Every file of the recipe is there and unchanged; proven, its networks reproduce its golden images."""
+    """The recipe is whole, unchanged and of cups; proven, its networks reproduce its golden images."""
     try:
         recipe = load_recipe(folder, line.models)
+        recipe.cup_finder()
         yield Finding(check, "ok", f"{recipe.label} is whole")
         if prove:
             check = f"{check}: engine"

@@ -94,18 +94,14 @@ class Judge:
     def _chosen(self, *, hurried: bool) -> _Networks:
         """The recipe's networks in an engine that has not failed yet."""
         recipe = self._recipe
-        background, entry = recipe.background, recipe.manifest.background
-        if background is None or entry is None:
-            raise InspectorError(
-                f"{recipe.label} finds no cups", "teach it from whole camera frames"
-            )
+        background, sha256 = recipe.cup_finder()
         finds: Network | None = None
         while finds is None:
             choice = choose_detector(
                 recipe, self._pool, self._wanted, hurried=hurried, failed=self._failed
             )
             try:
-                finds = self._pool.load(background, entry.sha256, choice.backend)
+                finds = self._pool.load(background, sha256, choice.backend)
             except EngineError as error:
                 # What compares cups well and cannot find them is no engine for this recipe either.
                 self._failed[choice.backend] = error

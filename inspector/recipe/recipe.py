@@ -81,6 +81,16 @@ class Recipe:
             return self.teacher_file
         return teacher_path(self.teacher, self.models, self.manifest.teacher.sha256)
 
+    def cup_finder(self) -> tuple[Path, str]:
+        """The graph that finds the cup in a frame, and its hash: what no line can do without.
+
+        Raises:
+            RecipeError: it was taught from pictures that are compared whole.
+        """
+        if self.background is None or self.manifest.background is None:
+            raise RecipeError(f"{self.label} finds no cups", "teach it from whole camera frames")
+        return self.background, self.manifest.background.sha256
+
 
 def load_recipe(folder: Path, models: Path) -> Recipe:
     """Read a recipe and check every file it names.

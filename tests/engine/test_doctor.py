@@ -18,6 +18,9 @@ from inspector.doctor import check_recipe, check_records
 from inspector.engine.detector import Detector
 from inspector.recipe import Recipe, load_recipe
 from tests.engine.small import broken_library
+from tests.recipe.conftest import OnDisk, small_recipe
+
+__all__ = ["small_recipe"]
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,6 +72,18 @@ def test_a_broken_library_is_an_error_with_its_remedy(
 def test_a_line_that_starts_proves_its_recipes_itself(line: LineSettings) -> None:
     (whole,) = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=False)
     assert whole.check == "lane-1 recipe"
+
+
+def test_a_recipe_of_things_that_are_no_cups_is_refused_before_a_line_starts_with_it(
+    line: LineSettings, small_recipe: OnDisk
+) -> None:
+    whole = small_recipe.manifest.model_copy(update={"background": None}).sealed()
+    (small_recipe.folder / "recipe.json").write_text(whole.model_dump_json())
+    line = line.model_copy(update={"models": small_recipe.models})
+    (refused,) = check_recipe("lane-1 recipe", small_recipe.folder, line, prove=False)
+    assert (refused.check, refused.level) == ("lane-1 recipe", "error")
+    assert refused.text.endswith("finds no cups")
+    assert refused.remedy == "teach it from whole camera frames"
 
 
 def line_recording_into(
