@@ -9,7 +9,6 @@ import importlib.util
 import multiprocessing
 import os
 import shutil
-import socket
 import tempfile
 from collections.abc import Iterable
 from contextlib import closing, suppress
@@ -23,6 +22,7 @@ from inspector.camera.probe import probe_camera
 from inspector.config import CameraSettings, LaneSettings, LineSettings
 from inspector.config.gates import CameraGateSettings, GpioGateSettings
 from inspector.core.errors import InspectorError
+from inspector.core.listening import listen
 from inspector.engine import NetworkPool, choose_detector
 from inspector.gate import open_lane_gate, probe_gate
 from inspector.recipe import load_recipe
@@ -73,6 +73,7 @@ def examine(line: LineSettings, *, prove_recipes: bool = True) -> Iterable[Findi
     yield from check_network()
     yield from check_records(line)
     yield check_page(line)
+    yield check_metrics(line)
     yield check_clock()
 
 
@@ -219,18 +220,25 @@ def check_page(line: LineSettings) -> Finding:
         return Finding(
             "page", "error", "its packages are not installed", "pip install 'inspector[hmi]'"
         )
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((line.page.host, line.page.port))
-        except OSError as error:
-            return Finding(
-                "page",
-                "error",
-                f"{line.page.host}:{line.page.port} cannot be used: {os.strerror(error.errno or 0)}",
-                "free the port or set page.port",
-            )
-    return Finding("page", "ok", f"{line.page.host}:{line.page.port} is free")
+    return _check_port("page", line.page.host, line.page.port)
+
+
+def check_metrics(line: LineSettings) -> Finding:
+    """Prometheus can be served."""
+    return _check_port("metrics", line.metrics.host, line.metrics.port)
+
+
+def _check_port(check: str, host: str, port: int) -> Finding:
+    try:
+        listen(host, port).close()
+    except OSError as error:
+        return Finding(
+            check,
+            "error",
+            f"{host}:{port} cannot be used: {error.strerror}",
+            f"free the port or set {check}.port",
+        )
+    return Finding(check, "ok", f"{host}:{port} is free")
 
 
 def check_clock() -> Finding:

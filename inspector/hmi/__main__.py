@@ -8,6 +8,7 @@ from pathlib import Path
 
 from inspector.config import PageSettings, load_line
 from inspector.core.errors import ConfigurationError, InspectorError
+from inspector.core.listening import listen
 from inspector.core.process import die_with_parent
 from inspector.telemetry.logs import configure_logs
 
@@ -63,13 +64,10 @@ def _serve(config: Path, status: Path) -> int:
 
 def _listen(page: PageSettings) -> socket.socket:
     try:
-        family = socket.getaddrinfo(page.host, page.port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((page.host, page.port), family=family)
+        return listen(page.host, page.port)
     except OSError as error:
-        # Python adds the address to some of these texts, which is there already.
-        why = str(error.strerror).partition(" (while")[0]
         raise ConfigurationError(
-            f"the page cannot listen on {page.host}:{page.port}: {why}",
+            f"the page cannot listen on {page.host}:{page.port}: {error.strerror}",
             "free the port or set page.port to another (0 takes any)",
         ) from error
 

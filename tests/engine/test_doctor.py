@@ -1,6 +1,9 @@
-"""What the doctor says of a lane's networks, and of the room for its records."""
+"""What the doctor says of a lane's networks, of the room for its records, and of the line's ports."""
 
+import contextlib
 import shutil
+import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -9,13 +12,16 @@ from inspector.config import (
     CameraSettings,
     LaneSettings,
     LineSettings,
+    MetricsSettings,
+    PageSettings,
     PartSettings,
     RecordsSettings,
 )
 from inspector.config.gates import ModbusGateSettings
 from inspector.core.errors import EngineError
-from inspector.doctor import check_recipe, check_records
+from inspector.doctor import check_metrics, check_page, check_recipe, check_records
 from inspector.engine.detector import Detector
+from inspector.hmi.__main__ import _listen
 from inspector.recipe import Recipe, load_recipe
 from tests.engine.small import broken_library
 from tests.recipe.conftest import OnDisk, small_recipe
@@ -84,6 +90,62 @@ def test_a_recipe_of_things_that_are_no_cups_is_refused_before_a_line_starts_wit
     assert (refused.check, refused.level) == ("lane-1 recipe", "error")
     assert refused.text.endswith("finds no cups")
     assert refused.remedy == "teach it from whole camera frames"
+
+
+def has_ipv6() -> bool:
+    with contextlib.suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+IPV6 = pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+
+
+@contextlib.contextmanager
+def taken_port(host: str) -> Iterator[int]:
+    """A port that another program listens on."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as other:
+        yield int(other.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("host", "level"),
+    [
+        ("127.0.0.1", "ok"),
+        pytest.param("::1", "ok", marks=IPV6),
+        ("localhost", "ok"),
+        ("192.0.2.1", "error"),
+    ],
+)
+def test_an_address_is_good_for_the_page_if_the_page_can_listen_there(
+    line: LineSettings, host: str, level: str
+) -> None:
+    page = PageSettings(host=host, port=0)
+    assert check_page(line.model_copy(update={"page": page})).level == level
+    if level == "ok":
+        _listen(page).close()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", pytest.param("::1", marks=IPV6)])
+def test_a_port_that_the_metrics_cannot_have_is_told_before_the_line_fails_for_it(
+    line: LineSettings, host: str
+) -> None:
+    with taken_port(host) as port:
+        taken = MetricsSettings(host=host, port=port)
+        finding = check_metrics(line.model_copy(update={"metrics": taken}))
+        assert (finding.check, finding.level) == ("metrics", "error")
+        assert finding.text == f"{host}:{port} cannot be used: Address already in use"
+        assert finding.remedy == "free the port or set metrics.port"
+    free = MetricsSettings(host=host, port=0)
+    assert check_metrics(line.model_copy(update={"metrics": free})).level == "ok"
+
+
+def test_a_host_that_nobody_knows_is_told_in_words(line: LineSettings) -> None:
+    page = PageSettings(host="no-such-host.invalid", port=0)
+    finding = check_page(line.model_copy(update={"page": page}))
+    assert finding.level == "error"
+    assert "Unknown error" not in finding.text
 
 
 def line_recording_into(
