@@ -2,10 +2,11 @@
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import Field, ValidationError, model_validator
+from yaml.error import MarkedYAMLError
 
 from inspector.config.base import ConfiguredPath, Settings
 from inspector.config.gates import (
@@ -308,6 +309,23 @@ class LineSettings(Settings):
         return self
 
 
+class _Loader(yaml.SafeLoader):
+    """No key is given twice: the second would silently take back all that the first said."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        node = super().compose_mapping_node(anchor)
+        seen = set()
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            if key.value in seen:
+                raise MarkedYAMLError(
+                    problem=f"{key.value} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return node
+
+
 def load_line(path: Path) -> LineSettings:
     """Read a line's configuration; relative paths are taken from the file's own folder.
 
@@ -316,15 +334,16 @@ def load_line(path: Path) -> LineSettings:
             the message names the key.
     """
     try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
     except OSError as error:
         raise ConfigurationError(
             f"cannot read the configuration {path}: {error.strerror}",
             "give the path of an existing file, e.g. deploy/line.example.yaml",
         ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        place = getattr(error, "problem_mark", None)
-        where = f" at line {place.line + 1}" if place is not None else ""
+        where = ""
+        if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+            where = f" at line {error.problem_mark.line + 1}: {error.problem}"
         raise ConfigurationError(
             f"{path} is not valid YAML{where}", "mend the file; deploy/line.example.yaml is a model"
         ) from error

@@ -105,6 +105,43 @@ def test_a_mistake_is_named_in_one_line_with_its_key(
     assert "\n" not in str(caught.value)
 
 
+TWICE = """\
+lanes:
+  - name: lane-1
+    recipe: calibration/type-01
+    camera: {producer: camera.cti}
+    part:
+      eye_error_ms: 26
+      min_interval_ms: 150
+    part:
+      travel_ms: 1500
+"""
+
+
+def test_a_key_given_twice_is_a_mistake_and_not_the_end_of_what_the_first_said(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "line.yaml").write_text(TWICE)
+    with pytest.raises(ConfigurationError, match="at line 8: part is given twice"):
+        load_line(tmp_path / "line.yaml")
+
+
+def test_what_lanes_share_may_be_written_once_and_a_lane_may_differ(tmp_path: Path) -> None:
+    document = """\
+lanes:
+  - &first
+    name: lane-1
+    recipe: calibration/type-01
+    camera: {producer: camera.cti}
+  - <<: *first
+    name: lane-2
+    gate: {base_register: 100}
+"""
+    (tmp_path / "line.yaml").write_text(document)
+    line = load_line(tmp_path / "line.yaml")
+    assert [lane.name for lane in line.lanes] == ["lane-1", "lane-2"]
+
+
 def gates(*gates: dict[str, object]) -> dict[str, object]:
     """A document with a lane for each gate."""
     return {"lanes": [LANE | {"name": f"lane-{n}", "gate": gate} for n, gate in enumerate(gates)]}
