@@ -53,18 +53,25 @@ class Line:
     """The processes of one line, started together and kept alive until stopped.
 
     Raises:
-        ConfigurationError: the metrics port is taken.
+        ConfigurationError: the metrics port is taken, or the run directory cannot be written.
     """
 
     def __init__(self, settings: LineSettings, configuration: Path, run_directory: Path) -> None:
         self._settings = settings
         self._log = configure_logs("supervisor", settings.log_level)
         self._run_directory = run_directory
-        run_directory.mkdir(parents=True, exist_ok=True)
         self.status_file = run_directory / "status.json"
-        self.status_file.unlink(missing_ok=True)
         metrics_directory = run_directory / "metrics"
-        metrics.use_directory(metrics_directory)
+        try:
+            run_directory.mkdir(parents=True, exist_ok=True)
+            self.status_file.unlink(missing_ok=True)
+            metrics.use_directory(metrics_directory)
+        except OSError as error:
+            # Another user's line may have left its files there.
+            raise ConfigurationError(
+                f"{run_directory} cannot be used for the line's state: {error.strerror}",
+                "name a folder with --run-directory that the line's user can write, all in it included",
+            ) from error
         metrics.expect(lane.name for lane in settings.lanes)
         try:
             self.metrics_port = metrics.serve(

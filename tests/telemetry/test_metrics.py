@@ -17,6 +17,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from inspector.config import LineSettings
+from inspector.core.errors import ConfigurationError
 from inspector.line import Line
 from inspector.telemetry import metrics
 
@@ -191,6 +192,19 @@ def new_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 def test_a_line_tells_all_its_links_from_its_first_moment(new_line: str) -> None:
     for link in ("camera", "plc", "records"):
         assert value(new_line, "inspector_link_up", lane="lane-1", link=link) == 0
+
+
+@pytest.mark.parametrize("taken", ["run", "run/metrics"])
+def test_a_run_directory_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, taken: str
+) -> None:
+    monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "to be replaced")
+    (tmp_path / taken).parent.mkdir(exist_ok=True)
+    (tmp_path / taken).touch()
+    lane = {"name": "lane-1", "recipe": "recipe", "camera": {"producer": "camera.cti"}}
+    settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
+    with pytest.raises(ConfigurationError, match=r"run cannot be used.*; .*--run-directory"):
+        Line(settings, tmp_path / "line.yaml", tmp_path / "run")
 
 
 @pytest.mark.parametrize(
