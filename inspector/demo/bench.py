@@ -13,6 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -153,8 +154,14 @@ def bench(
         seconds: for how long it is.
 
     Raises:
-        InspectorError: the recipe or a network cannot be used, or it refuses the cups.
+        InspectorError: the recipe or a network cannot be used, it refuses the cups, or ``onnx`` is missing.
     """
+    if find_spec("onnx") is None:
+        # A line does without it once its teacher is made, or is a file of the recipe's own.
+        raise EngineError(
+            "the package onnx, which counts what a recipe multiplies, is not installed",
+            "pip install 'inspector[teacher]'",
+        )
     share_cores(workers)
     recipe = load_recipe(recipe_folder, models)
     judge = Judge(recipe_folder, models, NetworkPool(threads, workers), engine)

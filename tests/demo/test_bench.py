@@ -1,6 +1,7 @@
 """The benchmark measures what it says; how fast anything is, no test asks."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -69,6 +70,17 @@ def test_a_recipe_that_refuses_the_cups_is_not_measured_fast() -> None:
     done = CliRunner().invoke(app, ["bench", *recipe, "--type", "type-04", "--rounds", "1"])
     assert done.exit_code == 2
     assert "does not compare these cups" in " ".join(done.output.split())
+
+
+def test_on_a_machine_without_onnx_the_package_is_named_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    recipe = ["--recipe", str(ROOT / "calibration" / "type-01"), "--models", str(ROOT / "models")]
+    done = CliRunner().invoke(app, ["bench", *recipe, "--rounds", "1"])
+    assert done.exit_code == 2, done.output
+    assert "pip install 'inspector[teacher]'" in " ".join(done.output.split())
+    assert "measuring" not in done.output
 
 
 @pytest.mark.parametrize("count", [1, 2, 200, 999])
