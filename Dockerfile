@@ -1,9 +1,12 @@
 # The runtime of a line: no torch, no training code's dependencies.
 #   docker build -t inspector .                                             CPU
 #   docker build -t inspector-gpu --build-arg ENGINE=tensorrt-rtx .         desktop GPU; others: tensorrt
-#   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector inspector
-# In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01.
+#   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector \
+#     -v /opt/ArenaSDK_Linux_x64:/opt/ArenaSDK_Linux_x64:ro inspector       and on a GPU: --gpus all … inspector-gpu
+# In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01; metrics stay
+# on port 9108, of all addresses or of 127.0.0.1, where the health check asks for them.
 # --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
+# The camera maker's producer is no part of the image: its folder is brought along, to where line.yaml names it.
 ARG ENGINE=openvino
 
 FROM python:3.11-slim-bookworm AS build
