@@ -13,7 +13,20 @@ case "${1:-}" in
     python3 -c 'import ensurepip, venv' 2>/dev/null || need+=(python3-venv)
     ;;
   demo)
-    ;; # the camera's producer is compiled by ziglang from the package index where there is no g++
+    # The camera's producer is compiled by ziglang from the package index where there is no g++. GenICam's library
+    # is linked with Python's own, which Debian's interpreter does without.
+    python=.venv/bin/python
+    [ -x "$python" ] || python=python3
+    read -ra lacking <<<"$("$python" -c '
+import ctypes, sys
+name = f"libpython{sys.version_info.major}.{sys.version_info.minor}"
+try:
+    ctypes.CDLL(f"{name}.so.1.0")
+except OSError:
+    print(name)
+')"
+    need+=("${lacking[@]}")
+    ;;
   test)
     want g++ g++
     want chromium chromium
