@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-from genicam import gentl
-from harvesters.core import Buffer, ParameterKey, ParameterSet
 from numpy.typing import NDArray
 
 from inspector.camera.configure import Skipped, configure
 from inspector.camera.discovery import Discovery
+from inspector.camera.library import Buffer, ParameterKey, ParameterSet, gentl
 from inspector.camera.nodes import GENICAM_ERRORS, Nodes, brief
 from inspector.config import CameraSettings
 from inspector.core.errors import CameraError

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from harvesters.core import Harvester, ParameterKey, ParameterSet
-
+from inspector.camera.library import Harvester, ParameterKey, ParameterSet
 from inspector.camera.nodes import GENICAM_ERRORS
 from inspector.core.errors import CameraError
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from genicam import genapi, gentl
-
+from inspector.camera.library import genapi, gentl
 from inspector.core.errors import CameraError
 
 GENICAM_ERRORS: Final = (genapi.GenericException, gentl.GenericException)
