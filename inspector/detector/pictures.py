@@ -6,7 +6,8 @@ After that each picture is read when it is needed and none is kept.
 """
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,18 +82,14 @@ class PictureSet:
 def picture_files(folder: Path) -> list[Path]:
     """The picture files below a folder, by name; hidden ones and macOS's shadows are left out.
 
+    Links to folders are followed: a part of the pictures that lies elsewhere is not left out.
+
     Raises:
-        RecipeError: the folder is missing or cannot be read, or holds none.
+        RecipeError: the folder or one below it is missing or cannot be read, or it holds no pictures.
     """
-    try:
-        empty = next(folder.iterdir(), None) is None
-    except OSError as error:
-        raise RecipeError(
-            f"the folder {folder} cannot be read: {error.strerror}", "check its path and its rights"
-        ) from error
-    files = sorted(path for path in folder.rglob("*") if _is_picture(path, folder))
+    files = sorted(path for path in _files(folder) if path.suffix.lower() in SUFFIXES)
     if not files:
-        what = "is empty" if empty else "holds no pictures"
+        what = "holds no pictures" if any(folder.iterdir()) else "is empty"
         raise RecipeError(
             f"{folder} {what}", f"give a folder of pictures ({', '.join(sorted(SUFFIXES))})"
         )
@@ -204,10 +201,27 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     return marked > 0
 
 
-def _is_picture(path: Path, folder: Path) -> bool:
-    parts = path.relative_to(folder).parts
-    hidden = any(part.startswith(".") or part == "__MACOSX" for part in parts)
-    return path.suffix.lower() in SUFFIXES and not hidden and not path.is_dir()
+def _files(folder: Path) -> Iterator[Path]:
+    """All files below a folder that are not hidden."""
+
+    def unreadable(error: OSError) -> None:
+        raise RecipeError(
+            f"the folder {error.filename} cannot be read: {error.strerror}",
+            "check its path and its rights",
+        ) from error
+
+    for place, folders, names in os.walk(folder, onerror=unreadable, followlinks=True):
+        path = Path(place)
+        # A link that leads back would be followed for ever.
+        above = {each.resolve() for each in (path, *path.parents)}
+        folders[:] = [
+            name for name in folders if _shown(name) and (path / name).resolve() not in above
+        ]
+        yield from (path / name for name in names if _shown(name))
+
+
+def _shown(name: str) -> bool:
+    return not name.startswith(".") and name != "__MACOSX"
 
 
 def _decoded(path: Path) -> Samples:

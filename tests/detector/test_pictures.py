@@ -182,6 +182,37 @@ def _made(path: Path) -> Path:
     return path
 
 
+def test_pictures_behind_a_link_to_a_folder_are_found_and_a_link_that_leads_back_ends(
+    tmp_path: Path,
+) -> None:
+    saved(tmp_path / "disk/1.png", scene())
+    folder = tmp_path / "clean"
+    folder.mkdir()
+    (folder / "monday").symlink_to(tmp_path / "disk")
+    (folder / "tuesday").symlink_to(tmp_path / "disk")
+    (tmp_path / "disk/back").symlink_to(folder)
+    assert picture_files(folder) == [folder / "monday/1.png", folder / "tuesday/1.png"]
+
+
+def test_a_folder_inside_that_may_not_be_read_is_refused_by_name_and_not_left_out() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        saved(folder / "monday/1.png", scene())
+        saved(folder / "tuesday/2.png", scene())
+        folder.chmod(0o755)
+        (folder / "tuesday").chmod(0)
+        root = os.geteuid() == 0
+        if root:  # which may read everything
+            os.seteuid(NOBODY)
+        try:
+            with pytest.raises(RecipeError, match="tuesday cannot be read: Permission denied"):
+                picture_files(folder)
+        finally:
+            if root:
+                os.seteuid(0)
+            (folder / "tuesday").chmod(0o755)
+
+
 @pytest.mark.parametrize(
     ("inside", "message"),
     [(None, "cannot be read: No such file"), ("", "is empty"), ("a.txt", "holds no pictures")],
