@@ -250,7 +250,7 @@ def adapt_command(
             show_default=", ".join(map(str, BANK_SIZES)),
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Learn from clean cups of several types what clean cups differ by; good for types never seen."""

@@ -222,7 +222,7 @@ def train_command(
     images: Images,
     out: Annotated[Path, typer.Option(help="the .onnx file to write")],
     steps: Annotated[int, typer.Option(help="optimiser steps")] = BackgroundPlan().steps,
-    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
 ) -> None:
     """Train on clean pictures and export; an interrupted run goes on where it was."""
     os.nice(10)

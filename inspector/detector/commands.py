@@ -119,7 +119,7 @@ def teach_command(
     precision: Annotated[
         Literal["float32", "int8"], typer.Option(help="of the teacher; int8 takes --scorer bank")
     ] = "float32",
-    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     threads: _Threads = 2,
 ) -> None:
     """Clean pictures in, a verified recipe out; an interrupted training goes on where it was."""

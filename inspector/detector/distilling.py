@@ -287,7 +287,7 @@ def distil_command(
     images: Annotated[list[Path], typer.Option(help="folder of pictures; may be given again")],
     out: Annotated[Path, typer.Option(help="file of the small teacher, .safetensors")],
     steps: Annotated[int, typer.Option(min=1, help="optimiser steps")] = DistillingPlan().steps,
-    seed: Annotated[int, typer.Option(help="of everything random")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="of everything random")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Distil a small teacher from the packaged one and write it in half precision."""

@@ -119,6 +119,13 @@ def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: P
     assert "stained-shape" in told
 
 
+@pytest.mark.parametrize("command", ["teach --name thing", "adapt --out a", "distil --out a"])
+def test_a_seed_below_nought_is_refused_by_name(command: str, dataset: Path) -> None:
+    result = RUN.invoke(app, [*command.split(), "--images", str(dataset), "--seed", "-1"])
+    assert result.exit_code == 2, result.output
+    assert "--seed" in result.output
+
+
 def _lesson(monkeypatch: pytest.MonkeyPatch, images: Path, out: Path, *more: str) -> Lesson:
     """With what would be taught."""
     given: list[Lesson] = []
