@@ -31,6 +31,8 @@ def write_atomically(path: Path, content: bytes) -> None:
 def check_results(*paths: Path | None) -> None:
     """See that what a command was asked to write can be written, before the work that leads to it.
 
+    Nothing is left behind: a folder that is not there yet is made when there is something to write.
+
     Args:
         paths: of the files; None for one that was not asked for.
 
@@ -43,8 +45,8 @@ def check_results(*paths: Path | None) -> None:
         if path.is_dir():
             raise _unwritable(path, "it is a folder")
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent):
+            there = next(folder for folder in path.parents if os.path.lexists(folder))
+            with tempfile.NamedTemporaryFile(dir=there):
                 pass
         except OSError as error:
             raise _unwritable(path, error.strerror) from error

@@ -27,6 +27,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inspector.core.errors import RecipeError
+from inspector.core.files import check_results
 from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
 from inspector.detector.datasets import clean_files
 from inspector.detector.disguise import disguised
@@ -258,6 +259,7 @@ def adapt_command(
         raise RecipeError(
             f"the teacher {teacher} has an adapter already", "name the one that it follows"
         )
+    check_results(out)
     torch.set_num_threads(threads)
     console = Console()
     segment = load_network(models / BACKGROUND, threads=threads).run

@@ -37,6 +37,7 @@ from inspector.detector.training import TrainingPlan
 from inspector.engine import load_network, open_detector
 from inspector.recipe import Teacher, load_recipe
 from inspector.recipe.manifest import FileEntry, ViewEntry
+from inspector.recipe.recipe import MANIFEST
 from inspector.recipe.weights import file_sha256
 from inspector.vision import FEWEST, OrientationReference, Segment
 
@@ -158,6 +159,9 @@ def teach_command(
         keep_suspects=keep_suspects,
         precision=precision,
     )
+    folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")
+    # Before the graph of a bank takes another's place in models, which a live recipe needs.
+    check_results(folder / MANIFEST, models / f"{name}-bank.onnx")
     prepared, found_by = _prepared(files, seen, models, background, orientation, threads)
     for path, why in prepared.refused:
         console.print(f"left out {path}: {why}", soft_wrap=True)
@@ -175,7 +179,6 @@ def teach_command(
         lesson = replace(lesson, plan=plan)
     names = [str(path) for path in prepared.files]
     clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
-    folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")
     checkpoint = folder / "training.checkpoint.safetensors"
     with TrainingProgress(plan.steps, console) as progress:
         taught = teach(

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inspector.core.errors import InspectorError
+from inspector.core.files import check_results
 from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
 from inspector.detector.from_timm import plain_name
 from inspector.detector.loss import cosine_distance
@@ -291,6 +292,7 @@ def distil_command(
     threads: Annotated[int, typer.Option(min=1, help="CPU threads")] = 2,
 ) -> None:
     """Distil a small teacher from the packaged one and write it in half precision."""
+    check_results(out)
     torch.set_num_threads(threads)
     files = [path for folder in images for path in picture_files(folder)]
     plan = DistillingPlan(steps=steps, seed=seed)

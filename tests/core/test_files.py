@@ -11,13 +11,14 @@ from inspector.core.files import check_results, write_result
 def _not_writable(folder: Path) -> list[Path]:
     (folder / "file").touch()
     (folder / "folder").mkdir()
-    return [folder / "file" / "figures.json", folder / "folder"]
+    below = folder / "file" / "deeper" / "figures.json"
+    return [folder / "file" / "figures.json", below, folder / "folder"]
 
 
 def test_a_result_is_written_into_a_folder_that_is_made_for_it(tmp_path: Path) -> None:
     path = tmp_path / "results" / "figures.json"
     check_results(path, None)
-    assert not path.exists()
+    assert not path.parent.exists()
     write_result(path, b"{}\n")
     assert path.read_bytes() == b"{}\n"
     assert [one.name for one in path.parent.iterdir()] == ["figures.json"]

@@ -113,6 +113,26 @@ def test_a_file_that_cannot_be_written_is_refused_before_a_picture_is_looked_at(
     assert f"cannot write {tmp_path}/file/out: " in result.output
 
 
+def test_a_recipe_that_cannot_be_written_is_refused_before_its_bank_takes_another_s_place(
+    dataset: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "thing").touch()
+    code, told = _teach(dataset, tmp_path)
+    assert code == 2
+    assert f"cannot write {tmp_path}/thing/recipe.json: Not a directory; " in told
+    assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize("command", ["adapt", "distil"])
+def test_a_teacher_that_cannot_be_written_is_refused_before_the_hours_that_it_takes(
+    command: str, tmp_path: Path
+) -> None:
+    given = f"{command} --images {tmp_path}/none --out {tmp_path}"
+    result = RUN.invoke(app, given.split())
+    assert result.exit_code == 2, result.output
+    assert f"cannot write {tmp_path}: it is a folder; " in result.output
+
+
 def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: Path) -> None:
     code, told = _teach(dataset, tmp_path, "--strategy", "luck")
     assert code == 2
