@@ -261,7 +261,7 @@ def adapt_command(
         )
     check_results(out)
     torch.set_num_threads(threads)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     segment = load_network(models / BACKGROUND, threads=threads).run
     view = ViewEntry(kind="polar", rows=POLAR_ROWS, columns=POLAR_COLUMNS)
     network = load_teacher(

@@ -42,7 +42,8 @@ from inspector.recipe.weights import file_sha256
 from inspector.vision import FEWEST, OrientationReference, Segment
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console()
+# Names of folders and files are printed as they are, also those that look like markup: "[old]".
+console = Console(markup=False, emoji=False)
 CUP_IMAGE = 384
 _PLAN = TrainingPlan()
 _OFFERED = [name for name in STRATEGIES if name != "transfer"]

@@ -296,7 +296,7 @@ def distil_command(
     torch.set_num_threads(threads)
     files = [path for folder in images for path in picture_files(folder)]
     plan = DistillingPlan(steps=steps, seed=seed)
-    console = Console()
+    console = Console(markup=False, emoji=False)
     checkpoint = out.with_suffix(".checkpoint.safetensors")
     small = distil(files, plan, checkpoint, TrainingProgress(steps, console))
     save_half(out, plain_weights(small), SMALL.heads)

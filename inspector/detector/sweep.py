@@ -199,13 +199,14 @@ def sweep_command(
         run(plan, results, work)
     except KeyboardInterrupt:
         console.print(
-            f"Stopped. What is measured is in {out}; the same command goes on from there."
+            f"Stopped. What is measured is in {out}; the same command goes on from there.",
+            markup=False,
         )
         raise typer.Exit(130) from None
     found = outcomes(asked, plan, results)
     console.print(printed(asked, found))
     for line in (*left_out(found), *(one.about() for one in sets.values())):
-        console.print(line)
+        console.print(line, markup=False)
     if markdown_file is not None:
         write_result(markdown_file, markdown(asked, found).encode())
 
@@ -231,7 +232,7 @@ def _prepared(
         return load_network(background, threads=threads).run
 
     sets = {}
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console) as progress:
         for name, folder in folders.items():
             task = progress.add_task(f"pictures of {name}")

@@ -37,6 +37,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("things")
     for kind in ("train/good", "test/good", "test/burnt", "ground_truth/burnt"):
         (folder / kind).mkdir(parents=True)
+    for part in ("test", "ground_truth"):
+        (folder / part / "[un]marked").mkdir()
     for number in range(5):
         cv2.imwrite(str(folder / "train/good" / f"{number}.png"), _thing(number))
         cv2.imwrite(str(folder / "test/good" / f"{number}.png"), _thing(100 + number))
@@ -46,6 +48,8 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         burnt[mask > 0] = (20, 30, 40)
         cv2.imwrite(str(folder / "test/burnt" / f"{number}.png"), burnt)
         cv2.imwrite(str(folder / "ground_truth/burnt" / f"{number}_mask.png"), mask)
+    cv2.imwrite(str(folder / "test/[un]marked/7.png"), burnt)
+    cv2.imwrite(str(folder / "ground_truth/[un]marked/7_mask.png"), 0 * mask)
     return folder
 
 
@@ -70,6 +74,7 @@ def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_pa
     assert found["pixel_auroc"] > 0.9
     counts = {"images": 3, "rejected": 3, "refused": 0, "image_auroc": 1.0}
     assert found["kinds"]["burnt"] == counts
+    assert "│ [un]marked │ 1 " in result.output
     assert cv2.imread(str(sheet)) is not None
 
 
@@ -191,10 +196,11 @@ def test_what_more_pictures_it_takes_is_told_of_those_recorded(
     assert "that takes 1112 more pictures" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["empty.png", "set [old]/empty.png", "set[/old]/:x:.png"])
 def test_clean_cups_that_vision_refuses_are_named_and_counted(
-    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refused = ((Path("empty.png"), "no whole cup in the picture"),)
+    refused = ((Path(name), "no whole cup in the picture"),)
     views, files = np.zeros((2, 8, 8, 3), np.uint8), (Path("1.png"), Path("2.png"))
     prepared = Prepared(views, files, refused, 1, None, ())
     monkeypatch.setattr(commands, "_prepared", lambda *_given: (prepared, None))
@@ -204,7 +210,7 @@ def test_clean_cups_that_vision_refuses_are_named_and_counted(
 
     monkeypatch.setattr(commands, "teach", caught)
     _, told = _teach(dataset, tmp_path)
-    assert "left out empty.png: no whole cup in the picture" in told
+    assert f"left out {name}: no whole cup in the picture" in told
     assert "1 of these the line would refuse as well" in told
     assert "1 counted as rejected" in told
 
