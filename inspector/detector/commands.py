@@ -16,7 +16,7 @@ from inspector.core.files import check_results, write_result
 from inspector.detector.adapting import adapt_command
 from inspector.detector.bundle import Clean
 from inspector.detector.corruption import STRATEGIES
-from inspector.detector.datasets import clean_files, labelled_files
+from inspector.detector.datasets import GOOD, clean_files, labelled_files
 from inspector.detector.distilling import distil_command
 from inspector.detector.evaluation import Evaluation, evaluate, seen_cups, seen_whole
 from inspector.detector.lesson import (
@@ -242,6 +242,14 @@ def evaluate_command(
             pictures = seen_cups(labelled, segment, reference, view, on_progress)
         result = evaluate(recipe.calibration, view, pictures, detector.distances)
     console.print(_table(recipe.label, result))
+    bad = [one for one in result.judged if one.kind != GOOD]
+    unmarked = [one.name for one in bad if not one.mask.any()]
+    if unmarked:
+        console.print(
+            f"{len(unmarked)} of {len(bad)} defective pictures have masks that mark nothing (first: "
+            f"{unmarked[0]}): in pixel figures all of theirs count as clean",
+            soft_wrap=True,
+        )
     if json_file is not None:
         figures = {"recipe": recipe.label, "dataset": dataset.name, **result.as_json()}
         write_result(json_file, (json.dumps(figures, indent=1) + "\n").encode())

@@ -75,6 +75,8 @@ def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_pa
     counts = {"images": 3, "rejected": 3, "refused": 0, "image_auroc": 1.0}
     assert found["kinds"]["burnt"] == counts
     assert "│ [un]marked │ 1 " in result.output
+    told = " ".join(result.output.split())
+    assert "1 of 4 defective pictures have masks that mark nothing (first: [un]marked/7)" in told
     assert cv2.imread(str(sheet)) is not None
 
 
