@@ -1,8 +1,7 @@
 """A taught cup type on disk: graphs into the models folder, everything else beside the manifest."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,11 +12,11 @@ from inspector.core.errors import EngineError
 from inspector.core.files import write_atomically
 from inspector.decision import Calibration
 from inspector.detector.memory_bank import MemoryBank
-from inspector.detector.networks import FeatureNetwork, export_teacher, write_graph
+from inspector.detector.networks import FeatureNetwork, export_teacher, graph_bytes
 from inspector.detector.preparation import ORIENTATION
 from inspector.detector.promise import Promise
 from inspector.recipe import Recipe, Teacher, load_recipe, write_recipe
-from inspector.recipe.bank_graph import write_bank
+from inspector.recipe.bank_graph import bank_graph
 from inspector.recipe.manifest import (
     BandEntry,
     CalibrationEntry,
@@ -97,7 +96,7 @@ def write_bundle(
     """Write graphs and recipe, and read the recipe back.
 
     A graph is written before the manifest that names it by its hash: until that is there, the recipe is
-    the old one or refuses to load, never a mixture.
+    the old one or refuses to load, never a mixture. No graph takes another's place.
 
     Args:
         name: the recipe's.
@@ -115,7 +114,9 @@ def write_bundle(
     """
     narrow = fitted.teacher_graph
     stem = name if narrow is None else f"{name}-int8"
-    graph = _write_compared(stem, network, fitted.compared, models)
+    by_bank = isinstance(fitted.compared, MemoryBank)
+    compared = _compared_bytes(fitted.compared, network)
+    found = _keep(compared, models, stem, "bank" if by_bank else "student")
     files = {f"golden/{n}.png": picture_bytes(one) for n, one in enumerate(fitted.golden, 1)}
     pictures = tuple(_entry(file, content) for file, content in files.items())
     files[GOLDEN] = array_bytes(fitted.golden_distances)
@@ -128,17 +129,12 @@ def write_bundle(
     def entry(file: str) -> FileEntry | None:
         return _entry(file, files[file]) if file in files else None
 
-    found = FileEntry(file=graph.name, sha256=file_sha256(graph))
-    by_bank = isinstance(fitted.compared, MemoryBank)
     promise, calibration = fitted.promise, fitted.calibration
-    file, teacher_sha256 = None, ""
     if narrow is None:
-        teacher_sha256 = file_sha256(export_teacher(teacher, network, models))
+        file, teacher_sha256 = None, file_sha256(export_teacher(teacher, network, models))
     else:
-        file = f"{stem}-teacher.onnx"
-        with _writing(models / file):
-            write_atomically(models / file, narrow)
-        teacher_sha256 = file_sha256(models / file)
+        own = _keep(narrow, models, stem, "teacher")
+        file, teacher_sha256 = own.file, own.sha256
     manifest = Manifest(
         name=name,
         version=_next_version(folder),
@@ -188,28 +184,28 @@ def wide_band(calibration: Calibration) -> BandEntry:
     return BandEntry(map=most, score=most)
 
 
-def _write_compared(
-    stem: str, network: FeatureNetwork, compared: MemoryBank | FeatureNetwork, models: Path
-) -> Path:
+def _compared_bytes(compared: MemoryBank | FeatureNetwork, network: FeatureNetwork) -> bytes:
     if isinstance(compared, FeatureNetwork):
-        path = models / f"{stem}-student.onnx"
-        write_graph(compared, path)
-        return path
-    path = models / f"{stem}-bank.onnx"
+        return graph_bytes(compared)
     patches = np.asarray(compared.patches.numpy(), np.float32)
-    with _writing(path):
-        write_bank(patches, compared.reach, network.architecture.grid, path)
-    return path
+    graph = bank_graph(patches, compared.reach, network.architecture.grid)
+    return bytes(graph.SerializeToString(deterministic=True))
 
 
-@contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _keep(graph: bytes, models: Path, stem: str, role: str) -> FileEntry:
+    """Write a graph of the recipe's own, named by its content as well.
+
+    By the recipe's name alone it took the place of the one that another recipe of that name needs.
+    """
+    sha256 = hashlib.sha256(graph).hexdigest()
+    path = models / f"{stem}-{sha256[:12]}-{role}.onnx"
     try:
-        yield
+        write_atomically(path, graph)
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"
         ) from error
+    return FileEntry(file=path.name, sha256=sha256)
 
 
 def _next_version(folder: Path) -> int:

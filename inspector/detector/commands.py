@@ -161,7 +161,7 @@ def teach_command(
         precision=precision,
     )
     folder = out or Path("calibration") / (name if precision == "float32" else f"{name}-int8")
-    # Before the graph of a bank takes another's place in models, which a live recipe needs.
+    # Before a graph is written that no recipe names.
     check_results(folder / MANIFEST, models / f"{name}-bank.onnx")
     prepared, found_by = _prepared(files, seen, models, background, orientation, threads)
     for path, why in prepared.refused:

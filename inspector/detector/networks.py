@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from inspector.core.errors import EngineError, RecipeError
+from inspector.core.files import write_atomically
 from inspector.detector.from_timm import (
     VisionTransformer,
     VisionTransformerDistilled,
@@ -30,7 +31,7 @@ from inspector.recipe.graph import (
     IMAGE_STD,
     NORM_EPSILON,
     OutputNorm,
-    write_transformer,
+    transformer_graph,
 )
 from inspector.recipe.sources import source
 from inspector.recipe.teacher import Teacher, fitted, graph_name, teacher_path, teacher_weights
@@ -303,8 +304,27 @@ def plain_weights(network: nn.Module) -> dict[str, NDArray[np.float32]]:
     return plain(network.state_dict())
 
 
+def graph_bytes(network: FeatureNetwork, *, apart: bool = False) -> bytes:
+    """The ONNX graph that computes what the network computes, as the content of a file.
+
+    Args:
+        network: which one.
+        apart: see ``inspector.recipe.graph.write_transformer``.
+    """
+    shape = network.architecture
+    model = transformer_graph(
+        plain_weights(network),
+        shape.heads,
+        (shape.rows, shape.columns),
+        shape.output_norm,
+        cup_only=shape.cup_only,
+        apart=apart,
+    )
+    return bytes(model.SerializeToString(deterministic=True))
+
+
 def write_graph(network: FeatureNetwork, path: Path, *, apart: bool = False) -> None:
-    """Write the ONNX graph that computes what the network computes.
+    """Write :func:`graph_bytes`, atomically.
 
     Args:
         network: which one.
@@ -314,18 +334,8 @@ def write_graph(network: FeatureNetwork, path: Path, *, apart: bool = False) -> 
     Raises:
         EngineError: the file cannot be written.
     """
-    shape = network.architecture
-    size = (shape.rows, shape.columns)
     try:
-        write_transformer(
-            plain_weights(network),
-            shape.heads,
-            size,
-            path,
-            shape.output_norm,
-            cup_only=shape.cup_only,
-            apart=apart,
-        )
+        write_atomically(path, graph_bytes(network, apart=apart))
     except OSError as error:
         raise EngineError(
             f"cannot write {path}: {error.strerror}", "make room, or choose another models folder"

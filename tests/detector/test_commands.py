@@ -120,7 +120,7 @@ def test_a_file_that_cannot_be_written_is_refused_before_a_picture_is_looked_at(
     assert f"cannot write {tmp_path}/file/out: " in result.output
 
 
-def test_a_recipe_that_cannot_be_written_is_refused_before_its_bank_takes_another_s_place(
+def test_a_recipe_that_cannot_be_written_is_refused_before_its_graphs_are(
     dataset: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "thing").touch()

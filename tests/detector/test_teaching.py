@@ -250,6 +250,17 @@ def test_teaching_again_gives_the_same_bank_and_counts_the_version_up(tmp_path: 
     assert again.manifest.bank == first.manifest.bank
 
 
+@pytest.mark.parametrize("scorer", ["bank", "student"])
+def test_a_recipe_of_the_same_name_taught_elsewhere_leaves_this_one_its_graphs(
+    scorer: Literal["bank", "student"], tmp_path: Path
+) -> None:
+    lesson = replace(LESSON, scorer=scorer)
+    here = teach(lesson, clean_cups(6), tmp_path / "here", tmp_path / "models").recipe
+    elsewhere = teach(lesson, clean_cups(7), tmp_path / "there", tmp_path / "models").recipe
+    assert elsewhere.models == here.models
+    assert load_recipe(here.folder, here.models).manifest == here.manifest
+
+
 def test_faint_stains_are_told_from_clean_cups_by_what_sees_them() -> None:
     clean = _cups(6)
 
