@@ -28,7 +28,13 @@ from torch.nn import functional
 
 from inspector.core.errors import RecipeError
 from inspector.core.files import check_results
-from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
+from inspector.detector.checkpoint import (
+    Checkpoint,
+    arrays_sha256,
+    going_on,
+    undivided,
+    when_stopped,
+)
 from inspector.detector.datasets import clean_files
 from inspector.detector.disguise import disguised
 from inspector.detector.lesson import (
@@ -155,7 +161,8 @@ def adapt(
     Args:
         scenes: of every type.
         plan: how.
-        checkpoint: file to go on from when it exists, and to save to on the way.
+        checkpoint: file to go on from when it exists, and to save to on the way, also when Ctrl-C
+            interrupts.
         progress: shown on the way.
 
     Raises:
@@ -167,7 +174,7 @@ def adapt(
     origin = arrays_sha256({str(n): one.clean.numpy() for n, one in enumerate(scenes)})
     kept = Checkpoint(checkpoint, json.dumps(asdict(plan)), origin)
     done = kept.resume(learner, optimiser)
-    with progress:
+    with progress, when_stopped(lambda: kept.save(learner, optimiser, done)):
         while done < plan.steps:
             with undivided():
                 random = np.random.default_rng((plan.seed, done))
@@ -281,7 +288,8 @@ def adapt_command(
     ]
     plan = AdaptingPlan(steps=steps, seed=seed, bank_sizes=tuple(bank or BANK_SIZES))
     checkpoint = out.with_suffix(".checkpoint.safetensors")
-    adapter = adapt(scenes, plan, checkpoint, TrainingProgress(steps, console))
+    with going_on(checkpoint, lambda text: console.print(text, soft_wrap=True)):
+        adapter = adapt(scenes, plan, checkpoint, TrainingProgress(steps, console))
     weights = {f"adapter.{name}": value for name, value in plain_weights(adapter).items()}
     save_adapter(out, weights)
     checkpoint.unlink()

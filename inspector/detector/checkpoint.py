@@ -4,7 +4,7 @@ import hashlib
 import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +97,34 @@ class Checkpoint:
             return int(about["step"])
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise RecipeError(f"the checkpoint {self.path} is damaged", start_anew) from error
+
+
+@contextmanager
+def when_stopped(save: Callable[[], None]) -> Iterator[None]:
+    """Ctrl-C ends what is done within, but only after a last checkpoint: no step is lost."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        save()
+        raise
+
+
+@contextmanager
+def going_on(checkpoint: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Whoever presses Ctrl-C is told that what is trained is not lost, and how to go on.
+
+    Args:
+        checkpoint: file of the training; nothing is told before there is one.
+        tell: told it in a sentence.
+    """
+    try:
+        yield
+    except KeyboardInterrupt:
+        if checkpoint.exists():
+            tell(
+                f"Stopped. What is trained is in {checkpoint}; the same command goes on from there."
+            )
+        raise
 
 
 @contextmanager

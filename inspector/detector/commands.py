@@ -15,6 +15,7 @@ from inspector.core.errors import RecipeError
 from inspector.core.files import check_results, write_result
 from inspector.detector.adapting import adapt_command
 from inspector.detector.bundle import Clean
+from inspector.detector.checkpoint import going_on
 from inspector.detector.corruption import STRATEGIES
 from inspector.detector.datasets import GOOD, clean_files, labelled_files
 from inspector.detector.distilling import distil_command
@@ -181,13 +182,17 @@ def teach_command(
     names = [str(path) for path in prepared.files]
     clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
     checkpoint = folder / "training.checkpoint.safetensors"
-    with TrainingProgress(plan.steps, console) as progress:
+
+    def tell(text: str) -> None:
+        console.print(text, soft_wrap=True)
+
+    with going_on(checkpoint, tell), TrainingProgress(plan.steps, console) as progress:
         taught = teach(
             lesson,
             clean,
             folder,
             models,
-            tell=lambda text: console.print(text, soft_wrap=True),
+            tell=tell,
             checkpoint=checkpoint,
             on_step=progress.on_step,
             on_look=progress.on_look,

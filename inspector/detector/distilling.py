@@ -26,7 +26,13 @@ from torch.nn import functional
 
 from inspector.core.errors import InspectorError
 from inspector.core.files import check_results
-from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
+from inspector.detector.checkpoint import (
+    Checkpoint,
+    arrays_sha256,
+    going_on,
+    undivided,
+    when_stopped,
+)
 from inspector.detector.from_timm import plain_name
 from inspector.detector.loss import cosine_distance
 from inspector.detector.networks import Architecture, FeatureNetwork, load_teacher, plain_weights
@@ -182,7 +188,8 @@ def distil(
     Args:
         files: pictures of all kinds.
         plan: how.
-        checkpoint: file to go on from when it exists, and to save to on the way.
+        checkpoint: file to go on from when it exists, and to save to on the way, also when Ctrl-C
+            interrupts.
         progress: shown on the way.
 
     Raises:
@@ -205,7 +212,7 @@ def distil(
     kept = Checkpoint(checkpoint, json.dumps(asdict(plan)), arrays_sha256({"files": names}))
     done = kept.resume(pupil, optimiser)
     known: deque[tuple[NDArray[np.uint8], Tensor]] = deque(maxlen=plan.kept)
-    with progress:
+    with progress, when_stopped(lambda: kept.save(pupil, optimiser, done)):
         while done < plan.steps:
             with undivided():
                 new = crops.take(done * plan.fresh, plan.fresh)
@@ -298,7 +305,8 @@ def distil_command(
     plan = DistillingPlan(steps=steps, seed=seed)
     console = Console(markup=False, emoji=False)
     checkpoint = out.with_suffix(".checkpoint.safetensors")
-    small = distil(files, plan, checkpoint, TrainingProgress(steps, console))
+    with going_on(checkpoint, lambda text: console.print(text, soft_wrap=True)):
+        small = distil(files, plan, checkpoint, TrainingProgress(steps, console))
     save_half(out, plain_weights(small), SMALL.heads)
     checkpoint.unlink()
     console.print(f"{out} is written: {len(files)} pictures, {steps} steps of {plan.batch} crops")

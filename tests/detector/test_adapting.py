@@ -182,6 +182,21 @@ def test_an_interrupted_adapter_goes_on_where_it_was(scenes: list[Scene], tmp_pa
         assert torch.allclose(resumed.state_dict()[name], weight, atol=1e-5), name
 
 
+def test_ctrl_c_loses_no_step_of_an_adapter(scenes: list[Scene], tmp_path: Path) -> None:
+    plan, steps = AdaptingPlan(steps=5, comparisons=1), list[int]()
+
+    class Pressed(TrainingProgress):
+        def on_step(self, step: int, loss: float) -> None:
+            steps.append(step)
+            if steps == [1, 2, 3]:
+                raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        adapt(scenes, plan, tmp_path / "half", Pressed(5))
+    adapt(scenes, plan, tmp_path / "half", Pressed(5))
+    assert steps == [1, 2, 3, 4, 5]
+
+
 def test_too_few_cups_of_a_type_are_refused(teacher: FeatureNetwork) -> None:
     with pytest.raises(RecipeError, match="too few to compare"):
         scene(clean_cups(CLEAN + MARKED - 1), teacher, 2.0, np.random.default_rng(0))

@@ -130,6 +130,22 @@ def test_a_recipe_that_cannot_be_written_is_refused_before_its_graphs_are(
     assert not (tmp_path / "models").exists()
 
 
+def test_ctrl_c_is_answered_by_where_the_training_is_and_how_it_goes_on(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = tmp_path / "thing" / "training.checkpoint.safetensors"
+
+    def interrupted(*_given: object, **_named: object) -> None:
+        kept.parent.mkdir()
+        kept.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "teach", interrupted)
+    code, told = _teach(dataset, tmp_path)
+    assert code == 130
+    assert f"What is trained is in {kept}; the same command goes on from there." in told
+
+
 @pytest.mark.parametrize("command", ["adapt", "distil"])
 def test_a_teacher_that_cannot_be_written_is_refused_before_the_hours_that_it_takes(
     command: str, tmp_path: Path
