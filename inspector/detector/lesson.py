@@ -18,6 +18,7 @@ from inspector.detector.calibrating import (
     round_scale,
 )
 from inspector.detector.memory_bank import Neighbourhood
+from inspector.detector.networks import student_heads
 from inspector.detector.promise import Promise
 from inspector.detector.training import TrainingPlan
 from inspector.recipe import Teacher
@@ -98,7 +99,13 @@ class Lesson:
                 f"a false-reject rate of {self.false_reject_rate:g} cannot be promised",
                 "ask for a share between 0 and 1, e.g. 0.01",
             )
-
+        if "transfer" in self.plan.strategies:
+            raise RecipeError(
+                "'transfer' takes pictures of other cup types, and a type is taught from its own alone",
+                "leave it out, or measure it with inspector sweep on a folder of several types",
+            )
+        if self.width is not None:
+            student_heads(self.width)
         if self.precision == "int8" and self.scorer != "bank":
             raise RecipeError(
                 "a student is trained to be what its teacher is in float32",

@@ -266,14 +266,28 @@ def student_shape(teacher: Architecture, width: int | None) -> Architecture:
     """
     if width is None:
         return teacher
+    return replace(
+        teacher,
+        width=width,
+        heads=student_heads(width),
+        outputs=teacher.width,
+        prefix_tokens=0,
+        adapted=False,
+    )
+
+
+def student_heads(width: int) -> int:
+    """How many attention heads a student of so many channels has.
+
+    Raises:
+        RecipeError: the width cannot be shared out among attention heads.
+    """
     heads = max(1, width // 64)
     if width < 1 or width % heads:
         raise RecipeError(
             f"a student cannot be {width} channels wide", "use a multiple of 64, e.g. 192"
         )
-    return replace(
-        teacher, width=width, heads=heads, outputs=teacher.width, prefix_tokens=0, adapted=False
-    )
+    return heads
 
 
 def features(network: FeatureNetwork, images: NDArray[np.uint8]) -> Tensor:

@@ -162,6 +162,22 @@ def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: P
     assert "stained-shape" in told
 
 
+@pytest.mark.parametrize(
+    ("option", "why"),
+    [
+        ("--strategy transfer", "a type is taught from its own alone; leave it out"),
+        ("--width 131", "a student cannot be 131 channels wide; use a multiple of 64"),
+    ],
+)
+def test_a_student_that_cannot_be_trained_is_refused_before_a_picture_is_looked_at(
+    option: str, why: str, dataset: Path, tmp_path: Path
+) -> None:
+    code, told = _teach(dataset, tmp_path, *option.split())
+    assert code == 2, told
+    assert why in told
+    assert not (tmp_path / "models").exists()
+
+
 @pytest.mark.parametrize("command", ["teach --name thing", "adapt --out a", "distil --out a"])
 def test_a_seed_below_nought_is_refused_by_name(command: str, dataset: Path) -> None:
     result = RUN.invoke(app, [*command.split(), "--images", str(dataset), "--seed", "-1"])
