@@ -1,6 +1,7 @@
 """The commands of the method: teach a cup type, evaluate its recipe, sweep over ways to teach, distil."""
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
@@ -247,14 +248,8 @@ def evaluate_command(
             pictures = seen_cups(labelled, segment, reference, view, on_progress)
         result = evaluate(recipe.calibration, view, pictures, detector.distances)
     console.print(_table(recipe.label, result))
-    bad = [one for one in result.judged if one.kind != GOOD]
-    unmarked = [one.name for one in bad if not one.mask.any()]
-    if unmarked:
-        console.print(
-            f"{len(unmarked)} of {len(bad)} defective pictures have masks that mark nothing (first: "
-            f"{unmarked[0]}): in pixel figures all of theirs count as clean",
-            soft_wrap=True,
-        )
+    for caveat in _caveats(result):
+        console.print(caveat, soft_wrap=True)
     if json_file is not None:
         figures = {"recipe": recipe.label, "dataset": dataset.name, **result.as_json()}
         write_result(json_file, (json.dumps(figures, indent=1) + "\n").encode())
@@ -326,6 +321,24 @@ def _tell(promise: Promise) -> None:
     if promise.images_needed:
         missing = promise.images_needed - promise.recorded
         console.print(f"{promise.wanted:.1%} were asked for: that takes {missing} more pictures")
+
+
+def _caveats(result: Evaluation) -> Iterator[str]:
+    """What the figures leave out or take otherwise than their reader may think, a sentence each."""
+    images = sum(counts.images for counts in result.kinds.values())
+    refused = sum(counts.refused for counts in result.kinds.values())
+    if refused:
+        yield (
+            f"{refused} of {images} pictures were refused by vision: they count as rejected, and are left "
+            "out of AUROC, F1 and AU-PRO"
+        )
+    bad = [one for one in result.judged if one.kind != GOOD]
+    unmarked = [one.name for one in bad if not one.mask.any()]
+    if unmarked:
+        yield (
+            f"{len(unmarked)} of {len(bad)} defective pictures have masks that mark nothing (first: "
+            f"{unmarked[0]}): in pixel figures all of theirs count as clean"
+        )
 
 
 def _table(title: str, result: Evaluation) -> Table:

@@ -14,9 +14,12 @@ from inspector.cli import app
 from inspector.core.errors import RecipeError
 from inspector.detector import commands
 from inspector.detector.bundle import Clean
+from inspector.detector.evaluation import evaluate
 from inspector.detector.lesson import Lesson
 from inspector.detector.preparation import Prepared
 from inspector.detector.promise import promised_threshold
+from inspector.vision import UPRIGHT
+from tests.detector.test_evaluation import CALIBRATION, brightness, refused, seen
 
 RUN = CliRunner()
 PROJECT = Path(__file__).parents[2]
@@ -78,6 +81,21 @@ def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_pa
     told = " ".join(result.output.split())
     assert "1 of 4 defective pictures have masks that mark nothing (first: [un]marked/7)" in told
     assert cv2.imread(str(sheet)) is not None
+
+
+def test_what_vision_refuses_is_told_to_be_rejected_and_in_none_of_the_other_figures() -> None:
+    pictures = [
+        seen("good", 5),
+        refused("good"),
+        seen("crack", 90),
+        refused("crack"),
+        refused("hole"),
+    ]
+    result = evaluate(CALIBRATION, UPRIGHT, pictures, brightness)
+    told = (
+        "3 of 5 pictures were refused by vision: they count as rejected, and are left out of AUROC"
+    )
+    assert [caveat.startswith(told) for caveat in commands._caveats(result)] == [True]
 
 
 @pytest.mark.parametrize(
