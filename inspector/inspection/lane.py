@@ -88,6 +88,7 @@ class Lane:
         self._workbench = workbench
         self._changeover = changeover
         self._label = eyes.label
+        self._judges_since_ns = 0
         self._resume = resume
         self._log = structlog.get_logger().bind(lane=settings.name)
         self._timing = Timing.from_ms(
@@ -156,6 +157,7 @@ class Lane:
                 if self._changeover.take(event):
                     self._workbench.look_with(self.settings.name, eyes)
                     self._label = eyes.label
+                    self._judges_since_ns = now_ns
                     self.books.recipe(eyes.label, eyes.fault)
                 self._say()
             case Examined(part=part, key=key, examination=examination):
@@ -357,7 +359,9 @@ class Lane:
                     self._log.error("parts_without_rows", first=first.number, last=last.number)
 
     def _inspect(self, inspect: Inspect, now_ns: int) -> None:
-        if not self._changeover.judging:
+        # A frame that was late, or whose part was told late, may show the product of before.
+        before = inspect.frame.exposed_ns < self._judges_since_ns
+        if before or not self._changeover.judging:
             change = rejected(inspect.part, Reason.CHANGEOVER)
             self._do(self._tracker.verdict(change, frame_key(inspect.frame), now_ns), now_ns)
             return

@@ -244,6 +244,20 @@ def test_what_the_old_recipe_says_after_the_change_does_not_count() -> None:
     assert said["commands"] == [Reason.CHANGEOVER]
 
 
+def test_a_frame_of_the_old_product_that_comes_after_the_change_is_not_judged_by_the_new_recipe() -> (
+    None
+):
+    """A frame may be under way for longer than a recipe takes to load."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    lane.handle(reading(1, 310 * MS, job=1), 310 * MS)
+    lane.handle(said["loaded"].get(timeout=5), 500 * MS)
+    lane.handle(a_frame(1), 550 * MS)
+    assert "asked" not in said
+    assert said["commands"] == [Reason.CHANGEOVER]
+
+
 def test_a_job_that_is_not_there_shuts_the_gate_until_another_is_asked_for() -> None:
     said: dict[str, Any] = {}
     lane = a_lane(said)
