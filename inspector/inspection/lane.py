@@ -1,7 +1,7 @@
 """One lane in the loop: events to its tracker, the tracker's effects to gate, workbench and records."""
 
 import time
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable
 
 import structlog
@@ -118,6 +118,8 @@ class Lane:
         self._counted = 0
         self._unwatched_until_ns: int | None = None
         self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
+        # A verdict may come while nobody knows what job the PLC has meanwhile; each with when it came.
+        self._job_unread: deque[tuple[int, Examined]] = deque()
 
     def healthy(self, now_ns: int) -> bool:
         """Verdicts flow: what the heartbeat to the PLC says.
@@ -143,11 +145,14 @@ class Lane:
                 self.books.plc(up=not doubt, reason=doubt)
                 commanded = self._commanded(reading.session) if reading.gate_results else {}
                 self.books.gate(reading, commanded, now_ns)
-                if self._changeover.ask(reading.job):
+                changes = self._changeover.ask(reading.job)
+                if changes:
                     self._say()
                     if self._changeover.job == JOB_REFUSED:
                         nothing = f"the PLC asks for job {reading.job}; name its recipe under jobs"
                         self.books.recipe("none", nothing)
+                read_ns = reading.watched_ns - reading.uncertainty_ns
+                self._judged_until(now_ns if changes else read_ns, now_ns)
                 self._plc(reading, now_ns)
             case GateFailed(reason=reason):
                 self.books.plc(up=False, reason=reason)
@@ -160,29 +165,39 @@ class Lane:
                     self._judges_since_ns = now_ns
                     self.books.recipe(eyes.label, eyes.fault)
                 self._say()
-            case Examined(part=part, key=key, examination=examination):
+            case Examined():
                 self.books.examined(event)
-                if not self._changeover.judging or examination.verdict.recipe not in (
-                    "",
-                    self._label,
-                ):
-                    # Another recipe judges by now: what this one says does not count.
-                    self._do(
-                        self._tracker.verdict(rejected(part, Reason.CHANGEOVER), key, now_ns),
-                        now_ns,
-                    )
-                    return
-                if examination.fault:
-                    self._log.error(
-                        "examination_failed", number=part.number, fault=examination.fault
-                    )
-                self._do(self._tracker.verdict(examination.verdict, key, now_ns), now_ns)
+                if self._free_run:
+                    self._job_unread.append((now_ns, event))
+                else:
+                    self._judged(event, now_ns)
+
+    def _judged(self, event: Examined, now_ns: int) -> None:
+        part, key, examination = event.part, event.key, event.examination
+        if not self._changeover.judging or examination.verdict.recipe not in ("", self._label):
+            # Another recipe judges by now: what this one says does not count.
+            change = rejected(part, Reason.CHANGEOVER)
+            self._do(self._tracker.verdict(change, key, now_ns), now_ns)
+            return
+        if examination.fault:
+            self._log.error("examination_failed", number=part.number, fault=examination.fault)
+        self._do(self._tracker.verdict(examination.verdict, key, now_ns), now_ns)
+
+    def _judged_until(self, until_ns: int, now_ns: int) -> None:
+        """Free run: a verdict counts once the PLC was asked for its job after it.
+
+        Elsewhere a part and the job it is for are told in one answer.
+        """
+        while self._job_unread and self._job_unread[0][0] <= until_ns:
+            self._judged(self._job_unread.popleft()[1], now_ns)
 
     def tick(self, now_ns: int) -> None:
         """Deadlines."""
         if self._crossing is not None:
             self._crossed(now_ns)
         self._do(self._tracker.tick(now_ns), now_ns)
+        # Later than its deadline a verdict is only counted, whatever the job.
+        self._judged_until(now_ns - self._timing.decision_ns, now_ns)
         self.gate.allow_heartbeat(self.healthy(now_ns))
 
     def stop(self, now_ns: int) -> None:

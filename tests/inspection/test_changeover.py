@@ -237,7 +237,7 @@ def test_each_product_passes_by_its_own_recipe_before_and_after_a_change(trigger
     assert set(passed) == {("job-0", "job-0"), ("job-1", "job-1")}
 
 
-@pytest.mark.parametrize("trigger", ["hardware"])
+@pytest.mark.parametrize("trigger", ["hardware", "free_run"])
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_part_passes_by_another_jobs_recipe_whatever_is_late_when_the_product_changes(

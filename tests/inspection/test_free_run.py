@@ -43,6 +43,7 @@ class FreeRun:
         self.dropped: list[str] = []
         self.events: list[str] = []
         self.commanded: dict[int, Outcome] = {}
+        self.link_up = True
         self._to_examine: list[tuple[PartId, FrameInfo]] = []
         ignore: Any = lambda *_given, **_named: None  # noqa: E731
         gate: Any = SimpleNamespace(say=ignore, command=ignore, allow_heartbeat=ignore)
@@ -56,15 +57,19 @@ class FreeRun:
             event=lambda kind, _details: self.events.append(kind),
             camera_ready=False,
             reject_alarms=ignore,
+            recipe=ignore,
         )
-        bench: Any = SimpleNamespace(locate=lambda _frame: True, examine=self._examine)
+        bench: Any = SimpleNamespace(
+            locate=lambda _frame: True, examine=self._examine, look_with=ignore
+        )
         nothing: Any = None
         camera = CameraSettings(
             producer=Path("none.cti"), trigger="free_run", ring_slots=ring_slots
         )
         lane = LaneSettings(name="lane-1", recipe=Path("none"), camera=camera, part=part)
         eyes = Eyes(nothing, nothing, nothing, RECIPE)
-        changeover = Changeover("lane-1", {0: Path("none")}, lambda _path: eyes, ignore)
+        jobs = {0: Path("none"), 1: Path("none")}
+        changeover = Changeover("lane-1", jobs, lambda _path: eyes, ignore)
         self.lane = Lane(lane, eyes, gate, bench, books, changeover, lambda _session, _count: None)
 
     def shows(self, exposed_ms: int, cups: list[tuple[float, bool]], fault: str = "") -> None:
@@ -81,6 +86,8 @@ class FreeRun:
             clean = Verdict(part, Outcome.PASS, Reason.CLEAN, 0.1, recipe=RECIPE)
             found = Examination(clean, None, None, {})
             self.lane.handle(Examined(part, frame_key(frame), found, 0), now_ns)
+        if self.link_up:
+            self.gate_says(now_ns)
         self.lane.tick(now_ns)
 
     def gets(self, frame: FrameInfo) -> None:
@@ -91,11 +98,11 @@ class FreeRun:
     def shows_belt(self, exposed_ms: int, crossings_ms: list[float]) -> None:
         self.shows(exposed_ms, seen(exposed_ms, crossings_ms))
 
-    def gate_says(self) -> None:
+    def gate_says(self, now_ns: int = 10_000 * MS, job: int = 0) -> None:
         """An exchange in which the gate tells of its last part."""
         last = GateResult(len(self.closed), GateAction.PASSED, GateReason.OK)
-        told = Incoming(0, 0, (), 0, 0, True, True, False, False, (last,), 0, 0, MS, 0)
-        self.lane.handle(GateAnswered("lane-1", told), 10_000 * MS)
+        told = Incoming(0, 0, (), now_ns, 0, True, True, False, False, (last,), 0, 0, MS, job)
+        self.lane.handle(GateAnswered("lane-1", told), now_ns)
 
     def passed_ms(self) -> list[float]:
         """When the parts that may pass crossed the picture's centre."""
@@ -156,6 +163,22 @@ def test_a_frame_that_could_not_be_looked_at_is_not_an_empty_belt() -> None:
     assert belt.dropped == ["frame_not_searched"] * 12
     assert belt.events == ["belt_unwatched"]
     assert [closed.verdict.reason for closed in belt.closed] == [Reason.UNSEEN]
+
+
+@pytest.mark.parametrize(("job", "reason"), [(0, Reason.CLEAN), (1, Reason.CHANGEOVER)])
+def test_a_cup_judged_while_the_plc_could_not_be_asked_waits_until_it_says_which_job_it_was_for(
+    job: int, reason: Reason
+) -> None:
+    """Its command would have gone out before the answer that tells of another product."""
+    belt = FreeRun()
+    belt.shows_belt(0, [1000])
+    belt.link_up = False
+    for at_ms in range(PERIOD_MS, 1700, PERIOD_MS):
+        belt.shows_belt(at_ms, [1000, 1400])
+    assert belt.closed == []
+    belt.gate_says(1750 * MS, job)
+    belt.shows_belt(1700, [1000, 1400])
+    assert belt.closed[0].verdict.reason is reason
 
 
 def test_a_cup_last_seen_whole_many_frames_ago_is_looked_at_where_it_stood() -> None:
