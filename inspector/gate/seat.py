@@ -40,6 +40,8 @@ class PlcSeat:
         self.heard: Heard | None = None
         self.fault: BlockError | None = None
         """What is wrong with the last write, if it was no whole block."""
+        self.refused_ns = 0
+        """When that write came."""
 
     def admits(self, writer: object, now_ns: int) -> bool:
         """Nobody else speaks for the PLC."""
@@ -50,7 +52,7 @@ class PlcSeat:
         try:
             block = decode_plc(registers)
         except BlockError as error:
-            self.fault = error
+            self.refused_ns, self.fault = now_ns, error
             return
         self.fault = None
         begins = self._holder is not writer or self._silent(now_ns)

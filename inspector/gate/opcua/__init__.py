@@ -121,7 +121,8 @@ class OpcUaGate:
                 "wait; it takes a few seconds",
             )
         fault, heard = self._seat.fault, self._seat.heard
-        if fault is not None:
+        # Whoever wrote it may have left, or hang: then silence is what is wrong.
+        if fault is not None and now_ns - self._seat.refused_ns <= self._silence_ns:
             raise misread(fault, self._peer, "the endpoint and node ids of the PLC's client")
         if heard is None or now_ns - heard.received_ns > self._silence_ns:
             since = "yet" if heard is None else f"for {(now_ns - heard.received_ns) / 1e9:.1f} s"

@@ -138,6 +138,15 @@ def test_a_plc_that_writes_nonsense_is_told_so_and_so_is_the_line(
     assert gate.exchange(IDLE).session == session, "the next good block mends it"
 
 
+def test_nonsense_of_a_client_that_has_left_is_not_what_is_wrong_for_ever(
+    gate: Gate, address: str
+) -> None:
+    with PlcClient(address) as passer_by, pytest.raises(UaStatusCodeError):
+        passer_by.write_words(torn())
+    assert fault_of(gate) is GateFault.TORN
+    until(lambda: fault_of(gate) is GateFault.NO_ANSWER)
+
+
 def test_nobody_else_speaks_for_the_plc_while_it_speaks(
     gate: Gate, plc: PlcClient, address: str
 ) -> None:
