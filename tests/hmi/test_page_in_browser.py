@@ -134,6 +134,17 @@ def test_counters_rise_while_one_watches(line: Line, tablet: Page) -> None:
     expect(tablet.locator("#rate")).to_have_text("2.4 %")
 
 
+def test_the_page_goes_on_asking_whatever_stands_behind_its_address(
+    line: Line, browser: Any
+) -> None:
+    page: Page = browser.new_page()
+    page.goto(f"{line.url}#%")
+    expect(page.locator("#title")).to_have_text("Running")
+    line.journal.append(row_of(1))
+    expect(page.locator("#passed")).to_have_text("1")
+    page.close()
+
+
 def test_the_last_reject_is_shown_with_its_pictures(
     line: Line, complaints: tuple[Page, list[str]]
 ) -> None:

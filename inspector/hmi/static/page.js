@@ -58,8 +58,9 @@ function showHeadline(headline) {
 // --- lanes --------------------------------------------------------------------------------------
 
 function chosenLane() {
-  const wanted = decodeURIComponent(location.hash.slice(1));
-  return state.lanes.find((lane) => lane.name === wanted) ?? state.lanes[0];
+  // Encoded as in the tabs: what somebody typed may not be decodable.
+  const wanted = location.hash.slice(1);
+  return state.lanes.find((lane) => encodeURIComponent(lane.name) === wanted) ?? state.lanes[0];
 }
 
 function showLanes(chosen) {
