@@ -47,6 +47,8 @@ from inspector.vision.cores import share_cores
 _TICK_S = 0.005
 _STATUS_NS = 500_000_000
 _EVENTS = 4096
+_LEAVE_S = 0.7
+"""For all gates together: the supervisor waits a second for the whole process."""
 
 
 class Inspection:
@@ -164,8 +166,12 @@ class Inspection:
         now_ns = time.monotonic_ns()
         for lane in self._lanes.values():
             lane.stop(now_ns)
+        # Side by side: PLCs that are silent, one after the other, outlast the supervisor's patience.
         for lane in self._lanes.values():
-            lane.gate.stop()
+            lane.gate.leave()
+        until_s = time.monotonic() + _LEAVE_S
+        for lane in self._lanes.values():
+            lane.gate.stop(max(0.0, until_s - time.monotonic()))
         self._write_status(now_ns, stopped=True)
         self._journal.append(LedgerEvent(time.time_ns(), "inspection_stopped"))
         self._journal.close()

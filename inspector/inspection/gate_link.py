@@ -89,11 +89,15 @@ class GateLink:
         )
         self._new_commands.set()
 
-    def stop(self) -> None:
-        """Send what is left, tell the PLC that the line stops, close."""
+    def leave(self) -> None:
+        """Send what is left, tell the PLC that the line stops, close; returns at once."""
         self._stopping.set()
         self._new_commands.set()
-        self._thread.join(1.0)
+
+    def stop(self, within_s: float = 1.0) -> None:
+        """Leave, and wait until that is done, but no longer."""
+        self.leave()
+        self._thread.join(within_s)
 
     def _speak(self) -> None:
         while not self._stopping.is_set():

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -71,3 +72,27 @@ def test_when_nobody_speaks_with_a_plc_any_more_inspection_ends_and_says_with_wh
     )
     with pytest.raises(RuntimeError, match="nobody speaks with the gate of lane-1"):
         Inspection.run(inspection)
+
+
+def test_a_line_whose_plcs_are_all_silent_says_its_last_word_before_the_supervisor_ends_it(
+    wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def slow(_outgoing: object) -> None:
+        time.sleep(0.4)
+        raise wire.error
+
+    monkeypatch.setattr(wire, "exchange", slow)
+    ignore: Any = lambda *_given, **_named: None  # noqa: E731
+    lanes = {n: SimpleNamespace(stop=ignore, gate=GateLink(SETTINGS, ignore)) for n in range(4)}
+    for lane in lanes.values():
+        lane.gate.start()
+    said_s: list[float] = []
+    inspection: Any = SimpleNamespace(
+        _lanes=lanes,
+        _write_status=lambda _now_ns, stopped: said_s.append(time.monotonic()),
+        _journal=SimpleNamespace(append=ignore, close=ignore),
+        _workbench=SimpleNamespace(stop=ignore),
+    )
+    began_s = time.monotonic()
+    Inspection._stop(inspection)
+    assert said_s[0] - began_s < 1.0
