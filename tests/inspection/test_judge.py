@@ -117,6 +117,16 @@ def test_an_engine_that_was_named_is_never_replaced(
     assert len(told) == 1
 
 
+def test_an_engine_that_was_named_and_failed_once_judges_the_next_part(
+    frame: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judge = a_judge("onnxruntime", [])
+    with monkeypatch.context() as once:
+        break_engine(judge, once)
+        assert look(judge, frame).verdict.reason is Reason.ENGINE_ERROR
+    assert look(judge, frame).verdict.reason is Reason.CLEAN
+
+
 def test_in_free_run_too_another_engine_takes_over(frame: NDArray[np.uint8]) -> None:
     judge = a_judge("auto", [])
     before = judge.engine.backend
