@@ -41,6 +41,7 @@ from inspector.tracking import (
     Tracker,
     Unaccounted,
     Unclaimed,
+    UnclaimedWhy,
     Unwatched,
     frame_key,
 )
@@ -110,6 +111,7 @@ class Lane:
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
         self._without_frame = 0
+        self._untimed_frames = 0
         self._outcomes: OrderedDict[PartId, Outcome] = OrderedDict()
         # Free run: no photo-eye counts, so this line does, beginning anew with every start.
         self._free_run = settings.camera.trigger == "free_run"
@@ -365,6 +367,7 @@ class Lane:
                     self._watch_for_frozen_camera(effect)
                 case Unclaimed(why=why):
                     self.books.dropped(f"frame_{why}")
+                    self._untimed_frames += why is UnclaimedWhy.UNTIMED
                 case Ignored(part=part, why=why):
                     self.books.dropped(f"event_{why}")
                     if why in (IgnoredWhy.PART_CLOSED, IgnoredWhy.UNKNOWN_PART):
@@ -408,15 +411,21 @@ class Lane:
     def _watch_for_frozen_camera(self, closed: Closed) -> None:
         """Triggers come and frames do not, though the camera answers: only this side can tell."""
         if closed.verdict.reason is not Reason.MISSING_FRAME:
-            self._without_frame = 0
+            self._without_frame = self._untimed_frames = 0
             return
         self._without_frame += 1
         if self._without_frame >= _FROZEN_AFTER and self.books.camera_ready:
-            self._without_frame = 0
             reason = (
                 f"{_FROZEN_AFTER} parts in a row had no frame though the camera answers; "
                 "check the trigger line if this comes back"
             )
+            if self._untimed_frames:
+                reason = (
+                    f"{_FROZEN_AFTER} parts in a row had no frame of which is known when it was exposed; "
+                    "if this comes back, take a camera whose clock can be latched (`inspector doctor` says "
+                    "whether it can)"
+                )
+            self._without_frame = self._untimed_frames = 0
             self._log.error("camera_frozen", reason=reason)
             self.books.event("camera_frozen", {"reason": reason})
             self.acquisition.reopen(reason)

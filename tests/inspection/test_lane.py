@@ -24,7 +24,12 @@ MS = 1_000_000
 
 
 def a_lane(
-    said: dict[str, Any], *, stop: bool = False, trigger: Trigger = "hardware", newest: int = 0
+    said: dict[str, Any],
+    *,
+    stop: bool = False,
+    trigger: Trigger = "hardware",
+    newest: int = 0,
+    camera_ready: bool = False,
 ) -> Lane:
     """A lane that notes what it tells gate, books and camera; nothing else is there."""
     settings = LaneSettings(
@@ -44,13 +49,17 @@ def a_lane(
         gate=ignore,
         closed=ignore,
         dropped=lambda what, *_count: said.setdefault("dropped", []).append(what),
-        camera_ready=False,
+        camera_ready=camera_ready,
+        event=ignore,
         examined=ignore,
         forget=lambda part: said.update(forgotten=part),
         recipe=lambda label, fault: said.update(recipe=label, fault=fault),
         reject_alarms=lambda raised, stop: said.update(raised=raised, stop=stop),
     )
-    camera: Any = SimpleNamespace(trigger=lambda: said.update(triggered=True))
+    camera: Any = SimpleNamespace(
+        trigger=lambda: said.update(triggered=True),
+        reopen=lambda reason: said.update(reopened=reason),
+    )
     workbench: Any = SimpleNamespace(
         examine=lambda part, frame, _outline, _deadline: said.update(asked=(part, frame)) or True,
         look_with=lambda _lane, eyes: said.update(looks_with=eyes.label),
@@ -119,6 +128,30 @@ def test_a_software_trigger_is_fired_for_a_count_whose_session_is_a_smaller_numb
             told = reading(number, now_ns)
             lane.handle(replace(told, reading=replace(told.reading, session=session)), now_ns)
         assert said.get("triggered"), f"no part of session {session} gets a frame"
+
+
+@pytest.mark.parametrize(
+    ("timed", "why", "remedy"),
+    [
+        (True, "no frame though the camera answers", "check the trigger line"),
+        (False, "no frame of which is known when it was exposed", "whose clock can be latched"),
+    ],
+)
+def test_a_camera_whose_frames_cannot_be_dated_is_not_told_to_have_sent_none(
+    timed: bool, why: str, remedy: str
+) -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said, camera_ready=True)
+    lane.handle(reading(0, 100 * MS), 100 * MS)
+    for number in range(1, 6):
+        now_ns = number * 300 * MS + 20 * MS
+        lane.handle(reading(number, now_ns), now_ns)
+        if not timed:
+            lane.handle(replace(a_frame(number), timed=False), now_ns)
+        lane.tick(now_ns + 200 * MS)
+    lane.tick(3_000 * MS)
+    assert why in said["reopened"]
+    assert remedy in said["reopened"]
 
 
 def test_a_part_told_again_with_every_exchange_triggers_once() -> None:
