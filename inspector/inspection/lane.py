@@ -260,6 +260,11 @@ class Lane:
     def _counts_anew_in_disguise(self, reading: Incoming) -> str:
         """Why parts get no verdict: the PLC gives them numbers that had theirs; empty while it does not."""
         session, number = self._highest
+        if not self._free_run and self._tracker.has_ended(reading.session):
+            return (
+                f"the PLC counts under session {reading.session} again, which has ended; let its program "
+                "take another that was not there before whenever its count begins anew (docs/plc.md)"
+            )
         if reading.session != session or reading.part_count >= number:
             self._highest = (reading.session, reading.part_count)
             return ""

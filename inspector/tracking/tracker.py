@@ -113,6 +113,10 @@ class Tracker:
                 times.append(self._frame_due(part) if waiting else part.deadline_ns)
         return min(times, default=None)
 
+    def has_ended(self, session: int) -> bool:
+        """Another count has begun since, so that parts of this one are ignored; known of the last 64."""
+        return session in self._ended
+
     def healthy(self, now_ns: int) -> bool:
         """True while it is ticked and no command is overdue: the heartbeat to the PLC hangs on it."""
         if self._stopped or self._ticked_ns is None or now_ns - self._ticked_ns > SILENCE_NS:

@@ -209,6 +209,20 @@ def test_a_plc_that_counts_anew_under_the_same_session_is_told_with_its_remedy()
     assert said["plc_up"]
 
 
+def test_a_plc_that_returns_to_a_session_that_has_ended_is_told_with_its_remedy() -> None:
+    """Its parts are ignored, and so it rejected all of them in silence."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    for session in (7, 8, 7):
+        told = reading(0, 100 * MS)
+        lane.handle(replace(told, reading=replace(told.reading, session=session)), 100 * MS)
+    assert not said["plc_up"]
+    assert "counts under session 7 again, which has ended; let its program" in said["plc_reason"]
+    told = reading(0, 200 * MS)
+    lane.handle(replace(told, reading=replace(told.reading, session=9)), 200 * MS)
+    assert said["plc_up"]
+
+
 def test_a_plc_that_counted_anew_while_the_line_was_away_is_told_with_its_remedy() -> None:
     said: dict[str, Any] = {}
     lane = a_lane(said, newest=100)
