@@ -138,8 +138,6 @@ def teach_command(
         _PLAN, strategies=strategies, seed=seed, start="random" if width else _PLAN.start
     )
     files = [path for folder in images for path in clean_files(folder)]
-    if as_published:
-        plan = TrainingPlan.as_published(len(files), strategies, seed)
     if steps is not None:
         plan = replace(plan, steps=steps)
     lesson = Lesson(
@@ -176,9 +174,10 @@ def teach_command(
         )
     for note in prepared.notes:
         console.print(note, soft_wrap=True)
-    if as_published and steps is None:
+    if as_published:
         # Of what vision left. The guard may leave out some of these yet: then it is a few epochs more.
         plan = TrainingPlan.as_published(training_count(len(prepared.files)), strategies, seed)
+        plan = plan if steps is None else replace(plan, steps=steps)
         lesson = replace(lesson, plan=plan)
     names = [str(path) for path in prepared.files]
     clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
