@@ -119,11 +119,13 @@ class Inspection:
 
     def run(self) -> None:
         """Turn until told to stop; then reject and record whatever is open."""
-        for lane in self._lanes.values():
+        listeners = {}
+        for name, lane in self._lanes.items():
             lane.gate.start()
-            threading.Thread(
-                target=self._listen, args=(lane,), name=f"camera-{lane.settings.name}", daemon=True
-            ).start()
+            listeners[name] = threading.Thread(
+                target=self._listen, args=(lane,), name=f"camera-{name}", daemon=True
+            )
+            listeners[name].start()
         next_status_ns = 0
         while not self._stopping.is_set():
             self._turn()
@@ -134,8 +136,10 @@ class Inspection:
                 # Rows that a full disk refused go out as soon as there is room, parts or not.
                 self._journal.flush()
             if not self._workbench.alive:
-                raise RuntimeError("the workbench died")
+                raise RuntimeError("a thread of the workbench died, or its engine hangs")
             for name, lane in self._lanes.items():
+                if not listeners[name].is_alive() and not self._stopping.is_set():
+                    raise RuntimeError(f"nobody listens to the camera of {name} any more")
                 if not lane.gate.alive:
                     raise RuntimeError(f"nobody speaks with the gate of {name} any more")
         self._stop()
@@ -289,7 +293,12 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: inspection.stop())
     log.info("inspection_ready", lanes=[lane.name for lane in line.lanes], pid=os.getpid())
-    inspection.run()
+    try:
+        inspection.run()
+    except Exception:
+        log.exception("inspection_failed")
+        # An engine that hangs holds up the interpreter's own end, and the supervisor waits for that.
+        os._exit(1)
     return 0
 
 

@@ -21,6 +21,10 @@ from inspector.inspection.sight import Sight
 from inspector.tracking import frame_key
 from inspector.vision import CupOutline, PixelError
 
+_HANGS_NS = 600_000_000_000
+"""Longer than any engine takes that is built anew while a frame waits for it: what has not come back by then,
+such as a GPU that answers no more, never will."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Examine:
@@ -58,8 +62,9 @@ class Workbench:
         self._lanes = lanes
         self._post = post
         self._jobs: queue.Queue[_Examine | _Locate | None] = queue.Queue(limit)
+        self._begun_ns: list[int | None] = [None] * len(sights)
         self._workers = [
-            threading.Thread(target=self._work, args=(sight,), name=f"workbench-{n}", daemon=True)
+            threading.Thread(target=self._work, args=(n, sight), name=f"workbench-{n}", daemon=True)
             for n, sight in enumerate(sights)
         ]
         for worker in self._workers:
@@ -76,8 +81,10 @@ class Workbench:
 
     @property
     def alive(self) -> bool:
-        """All threads work; if one died, the process must be started anew."""
-        return all(worker.is_alive() for worker in self._workers)
+        """All threads work; if one died, or hangs, the process must be started anew."""
+        now_ns = time.monotonic_ns()
+        hangs = any(begun is not None and now_ns - begun > _HANGS_NS for begun in self._begun_ns)
+        return not hangs and all(worker.is_alive() for worker in self._workers)
 
     def examine(
         self, part: PartId, frame: FrameInfo, outline: CupOutline | None, deadline_ns: int
@@ -110,8 +117,9 @@ class Workbench:
             return False
         return True
 
-    def _work(self, sight: Sight) -> None:
+    def _work(self, number: int, sight: Sight) -> None:
         while (job := self._jobs.get()) is not None:
+            self._begun_ns[number] = time.monotonic_ns()
             if isinstance(job, _Locate):
                 self._post(self._located(sight, job))
             else:
@@ -121,6 +129,7 @@ class Workbench:
                 self._post(Examined(job.part, frame_key(job.frame), examination, waited_ns))
             if self._jobs.empty():
                 job.eyes.prove()
+            self._begun_ns[number] = None
         sight.close()
 
     def _examined(self, sight: Sight, job: _Examine, now_ns: int) -> Examination:

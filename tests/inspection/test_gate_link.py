@@ -62,7 +62,7 @@ def test_when_nobody_speaks_with_a_plc_any_more_inspection_ends_and_says_with_wh
     turns = iter((lambda: link._thread.join(10), stopping.set))
     inspection: Any = SimpleNamespace(
         _lanes={"lane-1": SimpleNamespace(settings=SETTINGS, gate=link)},
-        _listen=lambda _lane: None,
+        _listen=lambda _lane: stopping.wait(),
         _stopping=stopping,
         _turn=lambda: next(turns)(),
         _write_status=lambda _now_ns: None,

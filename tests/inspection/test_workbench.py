@@ -15,6 +15,7 @@ from inspector.camera.ring import Ring
 from inspector.core.frame import FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
+from inspector.inspection import workbench
 from inspector.inspection.events import Event, Examined, Located
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination, Examine, refuse_all
@@ -139,6 +140,32 @@ def test_two_workers_look_at_two_frames_at_once_and_each_answer_is_about_its_own
         for event in answers
         if isinstance(event, Examined)
     )
+    bench.workbench.stop()
+
+
+def test_a_workbench_whose_engine_answers_no_more_is_not_alive(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A GPU that hangs raises nothing: every part would be late for ever, and nobody would look."""
+    answers = threading.Event()
+
+    def hangs(*asked: Any) -> Examination:
+        answers.wait(30)
+        return clean(*asked)
+
+    monkeypatch.setattr(workbench, "_HANGS_NS", 50_000_000)
+    bench = Bench(hangs)
+    assert bench.workbench.alive
+    assert bench.workbench.examine(PART, bench.frame(), None, LATER_NS * 10**6)
+    until_s = time.monotonic() + 10
+    while bench.workbench.alive and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert not bench.workbench.alive
+    answers.set()
+    bench.posted.get(timeout=5)
+    while not bench.workbench.alive and time.monotonic() < until_s:
+        time.sleep(0.01)
+    assert bench.workbench.alive, "it came back: what waits is looked at"
     bench.workbench.stop()
 
 
