@@ -1,0 +1,138 @@
+"""The alerting rules that come with the line are raised when they should be, and not before."""
+
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
+
+from inspector.telemetry import metrics
+
+RULES = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
+LANE = {"lane": "lane-1"}
+UP = {'inspector_link_up{lane="lane-1", link="plc"}': "1x30"}
+TROUBLES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
+    "PartPassedWrongly": (
+        {'inspector_parts_passed_wrongly_total{lane="lane-1"}': "0 0 1x30"},
+        "critical",
+        LANE,
+    ),
+    "LineGone": ({'inspector_link_up{lane="lane-1", link="plc"}': "1 _x30"}, "critical", {}),
+    "LinkDown": (
+        {'inspector_link_up{lane="lane-1", link="plc"}': "1 0x30"},
+        "critical",
+        {**LANE, "link": "plc"},
+    ),
+    "TooManyRejects": (
+        {'inspector_reject_alarm_raised{lane="lane-1", alarm="reject_share"}': "0 1x30"},
+        "warning",
+        {**LANE, "alarm": "reject_share"},
+    ),
+    "GateTrouble": (
+        {'inspector_gate_condition_raised{lane="lane-1", condition="plc_stopped"}': "0 1x30"},
+        "warning",
+        {**LANE, "condition": "plc_stopped"},
+    ),
+    "VerdictsLate": (
+        {'inspector_deadlines_missed_total{lane="lane-1"}': "0 0 1x30"},
+        "warning",
+        LANE,
+    ),
+    "FramesLost": (
+        {
+            'inspector_frame_gaps_total{lane="lane-1"}': "0 0 1x30",
+            'inspector_underruns_total{lane="lane-1"}': "0x30",
+        },
+        "warning",
+        LANE,
+    ),
+    "ProcessDiesAgainAndAgain": (
+        {'inspector_process_restarts_total{process="page"}': "0 1 2 3x30"},
+        "warning",
+        {"process": "page"},
+    ),
+    "EngineDrifts": (
+        {
+            'inspector_golden_error_ratio{lane="lane-1", backend="openvino", precision="int8"}': "1x30"
+        },
+        "warning",
+        {**LANE, "backend": "openvino", "precision": "int8"},
+    ),
+    "RecordsBehind": ({"inspector_ledger_backlog_bytes": "2000000x30"}, "warning", {}),
+}
+QUIET = {
+    **UP,
+    'inspector_parts_passed_wrongly_total{lane="lane-1"}': "0x30",
+    'inspector_reject_alarm_raised{lane="lane-1", alarm="reject_share"}': "0x30",
+    'inspector_gate_condition_raised{lane="lane-1", condition="belt_stands"}': "1x30",
+    'inspector_deadlines_missed_total{lane="lane-1"}': "7x30",
+    'inspector_frame_gaps_total{lane="lane-1"}': "3x30",
+    'inspector_underruns_total{lane="lane-1"}': "0x30",
+    'inspector_process_restarts_total{process="page"}': "0 1x30",
+    'inspector_golden_error_ratio{lane="lane-1", backend="openvino", precision="int8"}': "0.5x30",
+    "inspector_ledger_backlog_bytes": "4000x30",
+}
+
+
+def rules() -> list[dict[str, Any]]:
+    (group,) = yaml.safe_load(RULES.read_text())["groups"]
+    found: list[dict[str, Any]] = group["rules"]
+    return found
+
+
+def judged(folder: Path, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]) -> None:
+    """Let promtool say what is raised after nine minutes of these series, a value each minute."""
+    given = [{"series": name, "values": values} for name, values in series.items()]
+    told = [
+        {"eval_time": "9m", "alertname": name, "exp_alerts": alerts}
+        for name, alerts in expected.items()
+    ]
+    test = {"interval": "1m", "input_series": given, "alert_rule_test": told}
+    (folder / "test.yaml").write_text(
+        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]})
+    )
+    check = subprocess.run(
+        ["promtool", "test", "rules", "test.yaml"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert check.returncode == 0, check.stdout + check.stderr
+
+
+def test_each_rule_has_a_trouble_that_raises_it_here() -> None:
+    assert {rule["alert"] for rule in rules()} == set(TROUBLES)
+
+
+@pytest.mark.parametrize("rule", rules(), ids=lambda rule: rule["alert"])
+def test_a_rule_asks_for_what_the_line_tells_and_names_a_remedy(rule: dict[str, Any]) -> None:
+    told = {
+        metric._name + ("_total" if isinstance(metric, Counter) else "")
+        for metric in vars(metrics).values()
+        if isinstance(metric, MetricWrapperBase)
+    }
+    assert set(re.findall(r"inspector_\w+", rule["expr"])) <= told
+    assert rule["annotations"].keys() == {"summary", "remedy"}
+
+
+def test_of_a_line_that_runs_well_nobody_is_told(tmp_path: Path) -> None:
+    judged(tmp_path, QUIET, {name: [] for name in TROUBLES})
+
+
+@pytest.mark.parametrize("alert", TROUBLES)
+def test_somebody_is_told_of(tmp_path: Path, alert: str) -> None:
+    series, severity, labels = TROUBLES[alert]
+    (rule,) = (one for one in rules() if one["alert"] == alert)
+    summary = rule["annotations"]["summary"]
+    for name, value in labels.items():
+        summary = summary.replace("{{ $labels." + name + " }}", value)
+    raised = {
+        "exp_labels": {**labels, "severity": severity},
+        "exp_annotations": {"summary": summary, "remedy": rule["annotations"]["remedy"]},
+    }
+    judged(tmp_path, UP | series, {alert: [raised]})
