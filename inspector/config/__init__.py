@@ -334,7 +334,7 @@ def load_line(path: Path) -> LineSettings:
             the message names the key.
     """
     try:
-        raw = yaml.load(path.read_text(encoding="utf-8"), _Loader)  # noqa: S506 - it is a safe one
+        raw = _Loader(path.read_text(encoding="utf-8")).get_single_data()
     except OSError as error:
         raise ConfigurationError(
             f"cannot read the configuration {path}: {error.strerror}",

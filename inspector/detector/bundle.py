@@ -188,8 +188,7 @@ def _compared_bytes(compared: MemoryBank | FeatureNetwork, network: FeatureNetwo
     if isinstance(compared, FeatureNetwork):
         return graph_bytes(compared)
     patches = np.asarray(compared.patches.numpy(), np.float32)
-    graph = bank_graph(patches, compared.reach, network.architecture.grid)
-    return bytes(graph.SerializeToString(deterministic=True))
+    return bank_graph(patches, compared.reach, network.architecture.grid)
 
 
 def _keep(graph: bytes, models: Path, stem: str, role: str) -> FileEntry:

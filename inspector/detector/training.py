@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError, RecipeError
 from inspector.decision import heat_map
-from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided
+from inspector.detector.checkpoint import Checkpoint, arrays_sha256, undivided, when_stopped
 from inspector.detector.corruption import (
     STRATEGIES,
     Material,
@@ -202,7 +202,12 @@ def _learn(
     saved = time.monotonic()
     learner = torch.compile(student) if plan.compile and device.type == "cuda" else student
     known = TeacherMemory(teacher, images, device)
-    try:
+
+    def keep() -> None:
+        if checkpoint is not None:
+            checkpoint.save(student, optimiser, done)
+
+    with when_stopped(keep):
         while done < plan.steps:
             with undivided():
                 # Everything random comes from the seed and the step: an interrupted run goes on as if
@@ -230,15 +235,10 @@ def _learn(
                 deviation = distance_map(said[0:1].detach().float(), wanted[0:1].float())
                 heat = heat_map(deviation[0].cpu().numpy())
                 on_look(done, heat, views.student[0].byte().cpu().numpy())
-            if checkpoint is not None and time.monotonic() - saved >= CHECKPOINT_SECONDS:
-                checkpoint.save(student, optimiser, done)
+            if time.monotonic() - saved >= CHECKPOINT_SECONDS:
+                keep()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
-        if checkpoint is not None:
-            checkpoint.save(student, optimiser, done)
-        raise
-    if checkpoint is not None:
-        checkpoint.save(student, optimiser, done)
+    keep()
 
 
 def _chosen(count: int, step: int, plan: TrainingPlan) -> list[int]:

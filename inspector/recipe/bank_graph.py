@@ -6,18 +6,14 @@ positions and those of the rows beside it in one product, whose constant factor 
 when they load it. (Neighbours put together first, in one product for all rows, took twice as long on a CPU.)
 """
 
-from pathlib import Path
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
-from inspector.core.files import write_atomically
 from inspector.recipe.graph_writer import GraphWriter
 
 
-def write_bank(patches: NDArray[np.float32], reach: int, grid: tuple[int, int], path: Path) -> None:
-    """Write the ONNX graph of a bank, atomically.
+def bank_graph(patches: NDArray[np.float32], reach: int, grid: tuple[int, int]) -> bytes:
+    """The ONNX graph of a bank, as the content of a file.
 
     Input ``features``: float32 N×C×h×w, the teacher's. Output ``distances``: float32 N×h×w, in [-2, 0] up
     to rounding, not a number where the features are none.
@@ -26,18 +22,10 @@ def write_bank(patches: NDArray[np.float32], reach: int, grid: tuple[int, int], 
         patches: G×K×C of length 1; one group for all positions, or one for each row of the map.
         reach: the rows on either side whose groups a position is compared with as well; 0 for none.
         grid: h and w of the map.
-        path: where to.
 
     Raises:
         ValueError: there are several groups, but not one a row.
-        OSError: the file cannot be written.
     """
-    model = bank_graph(patches, reach, grid)
-    write_atomically(path, model.SerializeToString(deterministic=True))
-
-
-def bank_graph(patches: NDArray[np.float32], reach: int, grid: tuple[int, int]) -> Any:
-    """The same as an ``onnx.ModelProto``."""
     from onnx import TensorProto, helper
 
     groups, _, channels = patches.shape
@@ -69,8 +57,9 @@ def bank_graph(patches: NDArray[np.float32], reach: int, grid: tuple[int, int]) 
     length = writer.node("ReduceL2", "features", writer.integers("channel_axis", [1]), keepdims=0)
     cosine = writer.node("Div", best, length)
     writer.node("Sub", cosine, writer.constant("one", np.array(1)), output="distances")
-    return writer.model(
+    model = writer.model(
         "memory_bank",
         helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", channels, *grid]),
         helper.make_tensor_value_info("distances", TensorProto.FLOAT, ["batch", *grid]),
     )
+    return bytes(model.SerializeToString(deterministic=True))

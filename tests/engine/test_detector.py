@@ -13,7 +13,7 @@ from inspector.decision import Calibration, judge
 from inspector.engine import Detector, load_network, verify_golden
 from inspector.engine.network import MOST, Network
 from inspector.recipe import Recipe, load_recipe, network_view
-from inspector.recipe.bank_graph import write_bank
+from inspector.recipe.bank_graph import bank_graph
 from tests.engine.small import SIZE, pictures, small_graph
 from tests.recipe.conftest import OnDisk, small_recipe
 
@@ -73,7 +73,7 @@ def test_a_bank_of_the_patches_it_is_shown_finds_nothing_and_what_is_new_is_hot(
     views = np.stack([network_view(image, SIZE, SIZE) for image in known])
     patches = teacher.run(views).transpose(0, 2, 3, 1).reshape(1, -1, 24)
     patches /= np.linalg.norm(patches, axis=-1, keepdims=True)
-    write_bank(patches, 0, (4, 4), tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 0, (4, 4)))
     detector = Detector(teacher, bank=load_network(tmp_path / "bank.onnx"))
     assert detector.map_shape == (4, 4)
     assert detector.distances(known) == pytest.approx(0, abs=2e-3)
@@ -82,7 +82,7 @@ def test_a_bank_of_the_patches_it_is_shown_finds_nothing_and_what_is_new_is_hot(
 
 
 def test_a_bank_of_other_channels_is_refused(tmp_path: Path) -> None:
-    write_bank(np.ones((1, 3, 20), np.float32), 0, (4, 4), tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(np.ones((1, 3, 20), np.float32), 0, (4, 4)))
     with pytest.raises(EngineError, match="same channels and positions"):
         Detector(
             load_network(small_graph(tmp_path / "teacher.onnx", 1)),

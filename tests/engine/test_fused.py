@@ -16,7 +16,7 @@ from inspector.engine import load_network
 from inspector.engine.fused import fused, joined
 from inspector.engine.half import halved
 from inspector.recipe import load_recipe
-from inspector.recipe.bank_graph import write_bank
+from inspector.recipe.bank_graph import bank_graph
 from inspector.recipe.graph import OutputNorm, write_transformer
 from tests.engine.small import HEADS, SIZE, round_graph, small_graph, small_weights
 
@@ -119,7 +119,7 @@ def test_teacher_and_bank_in_one_graph_give_the_same_distances(tmp_path: Path) -
     teacher = _graph(tmp_path / "teacher.onnx", prefix=1)
     patches = np.random.default_rng(3).normal(0, 1, (4, 20, 16)).astype(np.float32)
     patches /= np.linalg.norm(patches, axis=-1, keepdims=True)
-    write_bank(patches, 1, (4, 4), tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 1, (4, 4)))
     whole = joined(teacher, tmp_path / "bank.onnx", np.float32)
     assert whole is not None
     expected = load_network(tmp_path / "bank.onnx").run(load_network(teacher).run(_views()))

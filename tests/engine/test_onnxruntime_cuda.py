@@ -13,7 +13,7 @@ from inspector.core.errors import EngineError
 from inspector.engine import Backend, load_network
 from inspector.engine import onnxruntime_cuda_network as cuda
 from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
-from inspector.recipe.bank_graph import write_bank
+from inspector.recipe.bank_graph import bank_graph
 from tests.engine.small import SIZE, runnable, small_graph
 
 CPU = "CPUExecutionProvider"
@@ -89,7 +89,7 @@ def test_joined_with_a_bank_it_gives_distances(
 ) -> None:
     teacher = small_graph(tmp_path / "teacher.onnx", 1)
     patches = np.random.default_rng(3).normal(0, 1, (1, 20, 24)).astype(np.float32)
-    write_bank(patches, 0, (4, 4), tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 0, (4, 4)))
     network = OnnxRuntimeCudaNetwork(teacher, half=True, compared=tmp_path / "bank.onnx")
     assert network.output_shape == (4, 4)
     assert network.run(_views(3)).shape == (3, 4, 4)

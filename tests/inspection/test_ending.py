@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ from typing import Any
 import pytest
 
 from inspector.config import CameraSettings, LaneSettings
+from inspector.inspection import gate_link
 from inspector.inspection.__main__ import Inspection
+from inspector.inspection.gate_link import GateLink
 
 SETTINGS = LaneSettings(
     name="lane-1", recipe=Path("none"), camera=CameraSettings(producer=Path("none.cti"))
@@ -33,18 +36,14 @@ sys.exit(inspection.main())
 """
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_when_nobody_listens_to_a_camera_any_more_inspection_ends_and_says_to_whose() -> None:
-    def fails(_lane: object) -> None:
-        raise ZeroDivisionError("nobody thought of this")
-
+def running(gate: Any, listen: Callable[[object], object]) -> Any:
+    """Inspection of one lane that turns for some seconds at most."""
     stopping = threading.Event()
-    # Turns until the thread is seen to be gone; were it not looked for, the line would run on.
+    # Were what ends it not looked for, the line would run on.
     turns = iter([*[lambda: stopping.wait(0.01)] * 500, stopping.set])
-    gate = SimpleNamespace(start=lambda: None, alive=True)
-    inspection: Any = SimpleNamespace(
+    return SimpleNamespace(
         _lanes={"lane-1": SimpleNamespace(settings=SETTINGS, gate=gate)},
-        _listen=fails,
+        _listen=listen,
         _stopping=stopping,
         _turn=lambda: next(turns)(),
         _write_status=lambda _now_ns: None,
@@ -52,8 +51,30 @@ def test_when_nobody_listens_to_a_camera_any_more_inspection_ends_and_says_to_wh
         _workbench=SimpleNamespace(alive=True),
         _stop=lambda: None,
     )
+
+
+def fails(*_given: object) -> None:
+    raise ZeroDivisionError("nobody thought of this")
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_nobody_listens_to_a_camera_any_more_inspection_ends_and_says_to_whose() -> None:
+    gate = SimpleNamespace(start=lambda: None, alive=True)
     with pytest.raises(RuntimeError, match="nobody listens to the camera of lane-1"):
-        Inspection.run(inspection)
+        Inspection.run(running(gate, fails))
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_when_nobody_speaks_with_a_plc_any_more_inspection_ends_and_says_with_whose(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wire = SimpleNamespace(exchange=fails, close=lambda: None)
+    monkeypatch.setattr(gate_link, "open_lane_gate", lambda *_given: wire)
+    over = threading.Event()
+    gate = GateLink(SETTINGS, lambda _event: None)
+    with pytest.raises(RuntimeError, match="nobody speaks with the gate of lane-1"):
+        Inspection.run(running(gate, lambda _lane: over.wait(30)))
+    over.set()
 
 
 def test_inspection_that_failed_ends_though_an_engine_hangs_in_it() -> None:

@@ -1,7 +1,6 @@
 """The thread that speaks with a PLC: while it is well, and when it ends."""
 
 import queue
-import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -50,28 +49,6 @@ def test_a_plc_that_does_not_answer_is_tried_again_by_the_same_thread(wire: Wire
     assert link.alive
     link.stop()
     assert not link.alive
-
-
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_when_nobody_speaks_with_a_plc_any_more_inspection_ends_and_says_with_whose(
-    wire: Wire,
-) -> None:
-    wire.error = ZeroDivisionError("nobody thought of this")
-    link = GateLink(SETTINGS, lambda _event: None)
-    stopping = threading.Event()
-    turns = iter((lambda: link._thread.join(10), stopping.set))
-    inspection: Any = SimpleNamespace(
-        _lanes={"lane-1": SimpleNamespace(settings=SETTINGS, gate=link)},
-        _listen=lambda _lane: stopping.wait(),
-        _stopping=stopping,
-        _turn=lambda: next(turns)(),
-        _write_status=lambda _now_ns: None,
-        _journal=SimpleNamespace(flush=lambda: None),
-        _workbench=SimpleNamespace(alive=True),
-        _stop=lambda: None,
-    )
-    with pytest.raises(RuntimeError, match="nobody speaks with the gate of lane-1"):
-        Inspection.run(inspection)
 
 
 def test_a_line_whose_plcs_are_all_silent_says_its_last_word_before_the_supervisor_ends_it(

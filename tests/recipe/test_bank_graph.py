@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from inspector.detector.memory_bank import Neighbourhood, learn_bank
-from inspector.recipe.bank_graph import bank_graph, write_bank
+from inspector.recipe.bank_graph import bank_graph
 
 GRID = (6, 9)
 NEIGHBOURHOODS: tuple[Neighbourhood, ...] = ("everywhere", "radius")
@@ -32,7 +32,7 @@ def test_the_graph_gives_the_banks_maps_for_any_number_of_pictures(
     tmp_path: Path, neighbourhood: Neighbourhood, most: int
 ) -> None:
     bank = learn_bank(_maps(8, 0), neighbourhood, most)
-    write_bank(bank.patches.numpy(), bank.reach, GRID, tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(bank.patches.numpy(), bank.reach, GRID))
     for count in (1, 3):
         features = 7 * _maps(count, 1)
         expected = bank.distance_map(features).numpy()
@@ -43,7 +43,7 @@ def test_the_graph_gives_the_banks_maps_for_any_number_of_pictures(
 
 def test_features_that_are_no_numbers_are_never_clean(tmp_path: Path) -> None:
     bank = learn_bank(_maps(4, 0), "everywhere")
-    write_bank(bank.patches.numpy(), bank.reach, GRID, tmp_path / "bank.onnx")
+    (tmp_path / "bank.onnx").write_bytes(bank_graph(bank.patches.numpy(), bank.reach, GRID))
     features = _maps(1, 1)
     features[0, :, 2, 3] = float("nan")
     features[0, :, 4, 5] = 0
@@ -58,7 +58,7 @@ def test_the_same_bank_is_the_same_file_and_half_as_large_as_its_numbers(
 ) -> None:
     bank = learn_bank(_maps(40, 0), neighbourhood)
     for name in ("one", "two"):
-        write_bank(bank.patches.numpy(), bank.reach, GRID, tmp_path / name)
+        (tmp_path / name).write_bytes(bank_graph(bank.patches.numpy(), bank.reach, GRID))
     content = (tmp_path / "one").read_bytes()
     assert content == (tmp_path / "two").read_bytes()
     graph = 1700 + 150 * len(bank.patches)  # the nodes, for each row of the bank some of its own

@@ -1,18 +1,16 @@
 """The alerting rules that come with the line are raised when they should be, and not before."""
 
 import re
-import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
 from inspector.telemetry import metrics
+from tests.telemetry.alerting import judged, raised, rules
 
-RULES = Path(__file__).parents[2] / "deploy" / "alerts.yaml"
 LANE = {"lane": "lane-1"}
 UP = {'inspector_link_up{lane="lane-1", link="plc"}': "1x30"}
 TROUBLES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
@@ -78,33 +76,6 @@ QUIET = {
 }
 
 
-def rules() -> list[dict[str, Any]]:
-    (group,) = yaml.safe_load(RULES.read_text())["groups"]
-    found: list[dict[str, Any]] = group["rules"]
-    return found
-
-
-def judged(folder: Path, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]) -> None:
-    """Let promtool say what is raised after nine minutes of these series, a value each minute."""
-    given = [{"series": name, "values": values} for name, values in series.items()]
-    told = [
-        {"eval_time": "9m", "alertname": name, "exp_alerts": alerts}
-        for name, alerts in expected.items()
-    ]
-    test = {"interval": "1m", "input_series": given, "alert_rule_test": told}
-    (folder / "test.yaml").write_text(
-        yaml.safe_dump({"rule_files": [str(RULES)], "evaluation_interval": "1m", "tests": [test]})
-    )
-    check = subprocess.run(
-        ["promtool", "test", "rules", "test.yaml"],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert check.returncode == 0, check.stdout + check.stderr
-
-
 def test_each_rule_has_a_trouble_that_raises_it_here() -> None:
     assert {rule["alert"] for rule in rules()} == set(TROUBLES)
 
@@ -127,12 +98,4 @@ def test_of_a_line_that_runs_well_nobody_is_told(tmp_path: Path) -> None:
 @pytest.mark.parametrize("alert", TROUBLES)
 def test_somebody_is_told_of(tmp_path: Path, alert: str) -> None:
     series, severity, labels = TROUBLES[alert]
-    (rule,) = (one for one in rules() if one["alert"] == alert)
-    summary = rule["annotations"]["summary"]
-    for name, value in labels.items():
-        summary = summary.replace("{{ $labels." + name + " }}", value)
-    raised = {
-        "exp_labels": {**labels, "severity": severity},
-        "exp_annotations": {"summary": summary, "remedy": rule["annotations"]["remedy"]},
-    }
-    judged(tmp_path, UP | series, {alert: [raised]})
+    judged(tmp_path, UP | series, {alert: [raised(alert, severity, labels)]})
