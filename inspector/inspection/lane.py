@@ -122,6 +122,8 @@ class Lane:
         self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
         # A verdict may come while nobody knows what job the PLC has meanwhile; each with when it came.
         self._job_unread: deque[tuple[int, Examined]] = deque()
+        self._in_hand: set[PartId] = set()
+        self._of_before: set[PartId] = set()
 
     def healthy(self, now_ns: int) -> bool:
         """Verdicts flow: what the heartbeat to the PLC says.
@@ -149,6 +151,8 @@ class Lane:
                 self.books.gate(reading, commanded, now_ns)
                 changes = self._changeover.ask(reading.job)
                 if changes:
+                    # Should the job come back, so does its label: only this tells what was in hand.
+                    self._of_before |= self._in_hand
                     self._say()
                     if self._changeover.job == JOB_REFUSED:
                         nothing = f"the PLC asks for job {reading.job}; name its recipe under jobs"
@@ -176,7 +180,11 @@ class Lane:
 
     def _judged(self, event: Examined, now_ns: int) -> None:
         part, key, examination = event.part, event.key, event.examination
-        if not self._changeover.judging or examination.verdict.recipe not in ("", self._label):
+        before = part in self._of_before
+        self._of_before.discard(part)
+        self._in_hand.discard(part)
+        other = examination.verdict.recipe not in ("", self._label)
+        if before or other or not self._changeover.judging:
             # Another recipe judges by now: what this one says does not count.
             change = rejected(part, Reason.CHANGEOVER)
             self._do(self._tracker.verdict(change, key, now_ns), now_ns)
@@ -393,6 +401,8 @@ class Lane:
         if not self._workbench.examine(inspect.part, inspect.frame, outline, deadline_ns):
             overload = rejected(inspect.part, Reason.OVERLOAD)
             self._do(self._tracker.verdict(overload, frame_key(inspect.frame), now_ns), now_ns)
+            return
+        self._in_hand.add(inspect.part)
 
     def _watch_rejects(self, closed: Closed) -> None:
         """Too many rejects: an alarm, and where it is wanted no part may pass until they end."""

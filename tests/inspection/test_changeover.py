@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from inspector.config import CameraSettings, LaneSettings, PartSettings, Trigger
@@ -239,6 +239,7 @@ def test_each_product_passes_by_its_own_recipe_before_and_after_a_change(trigger
 
 @pytest.mark.parametrize("trigger", ["hardware", "free_run"])
 @settings(max_examples=60, deadline=None)
+@example(seed=70750)  # free run: the job comes back while a part of the other is in hand
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_part_passes_by_another_jobs_recipe_whatever_is_late_when_the_product_changes(
     trigger: Trigger, seed: int
