@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cache, lru_cache
 from pathlib import Path
@@ -77,6 +77,10 @@ class Cell:
     def steps(self) -> int:
         """How long it takes, in training steps or about."""
         return self.plan.steps if self.plan is not None else 1
+
+
+Work = Callable[[Iterable[Cell], Callable[[Cell, int], None]], Iterator[tuple[Cell, Measured]]]
+"""Measures cells, tells of steps done, and gives each result as soon as it is there."""
 
 
 def cell_of(

@@ -13,11 +13,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from inspector.core.errors import InspectorError, RecipeError
 from inspector.core.files import check_results, write_result
-from inspector.detector.cells import Cell, Measured, cell_of, measured
+from inspector.detector.cells import Cell, Measured, Work, cell_of, measured
 from inspector.detector.studies import STUDIES, Row, Study
 from inspector.detector.study_results import Results
 from inspector.detector.study_sets import StudySet, set_folders, study_set
 from inspector.detector.study_tables import Outcome, left_out, markdown, printed
+from inspector.detector.sweep_ray import on_ray
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
@@ -75,10 +76,6 @@ def schedule(
                 except InspectorError as error:
                     skipped[row.name] = str(error)
     return Schedule(tuple(cells), skipped)
-
-
-Work = Callable[[Iterable[Cell], Callable[[Cell, int], None]], Iterator[tuple[Cell, Measured]]]
-"""Measures cells, tells of steps done, and gives each result as soon as it is there."""
 
 
 def here(models: Path) -> Work:
@@ -187,11 +184,7 @@ def sweep_command(
     transfers = any("transfer" in row.plan.strategies for row in asked.rows)
     needed = list(folders) if transfers else tested
     kept = out.parent / f"{out.stem}-views"
-    work = here(models)
-    if ray is not None:
-        from inspector.detector.sweep_ray import on_ray
-
-        work = on_ray(models.resolve(), ray, threads)
+    work = here(models) if ray is None else on_ray(models.resolve(), ray, threads)
     try:
         sets = _prepared({n: folders[n] for n in needed}, view, kept, models / BACKGROUND, threads)
         under_test = [sets[name] for name in tested]

@@ -8,9 +8,8 @@ from typing import Any
 import torch
 
 from inspector.core.errors import EngineError, InspectorError
-from inspector.detector.cells import Cell, Measured, measured
+from inspector.detector.cells import Cell, Measured, Work, measured
 from inspector.detector.study_sets import StudySet
-from inspector.detector.sweep import Work
 
 LOCAL = "local"
 """Address of a cluster that is started on this machine for the sweep alone."""

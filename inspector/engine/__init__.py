@@ -2,7 +2,8 @@
 
 from inspector.engine.choice import Choice, How, choose_detector
 from inspector.engine.detector import Detector, open_detector, verify_again, verify_golden
-from inspector.engine.network import Backend, Network, load_network
+from inspector.engine.loading import load_network
+from inspector.engine.network import Backend, Network
 from inspector.engine.pool import NetworkPool
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""One protocol for whatever runs a network, and how a graph file becomes one."""
+"""One protocol for whatever runs a network, and what its backends have in common."""
 
 from enum import StrEnum
 from importlib.util import find_spec
@@ -19,7 +19,7 @@ CUDA_PROVIDER = "CUDAExecutionProvider"
 """What ONNX Runtime calls its way to NVIDIA GPUs; only its build for them, onnxruntime-gpu, has it."""
 MEND_GPU = "see whether nvidia-smi shows it, then restart the line"
 MEND = "restore the models folder, or delete a cached teacher so that it is made anew"
-_BROKEN = (ImportError, OSError, RuntimeError)
+BROKEN = (ImportError, OSError, RuntimeError)
 """What a library raises that is there but cannot be used: one that misses a system library, say."""
 
 
@@ -74,7 +74,7 @@ class Backend(StrEnum):
 def _built_for_cuda() -> bool:
     try:
         import onnxruntime
-    except _BROKEN:
+    except BROKEN:
         # What it was built for it cannot say; loading a network tells what is wrong with it.
         return True
     return CUDA_PROVIDER in onnxruntime.get_available_providers()
@@ -100,70 +100,6 @@ class Network(Protocol):
             EngineError: the batch does not fit, the network failed, or a result is no finite number.
         """
         ...
-
-
-def load_network(
-    path: Path,
-    sha256: str | None = None,
-    threads: int = 1,
-    backend: Backend = Backend.ONNXRUNTIME,
-    *,
-    half: bool = False,
-    callers: int = 1,
-    compared: Path | None = None,
-) -> Network:
-    """Load a graph whose first axis is the batch and whose other axes are fixed.
-
-    Args:
-        path: ``.onnx`` file.
-        sha256: what its hash must be, None to take it as it is.
-        threads: CPU threads it may use.
-        backend: what runs it.
-        half: golden images will judge it, so that it may multiply in float16 where the backend gains by it.
-        callers: threads that will ask it at once, each to be given ``threads``.
-        compared: of a student or bank that is joined to it, where the backend ``joins``.
-
-    Raises:
-        EngineError: the file is missing, damaged, another one, or not of this form; or the backend
-            is not installed, or its library is broken.
-    """
-    verified(path, sha256)
-    if not backend.installed:
-        raise EngineError(f"{backend} is not installed", backend.remedy)
-    try:
-        return _opened(path, threads, backend, half=half, callers=callers, compared=compared)
-    except _BROKEN as error:
-        raise EngineError(
-            f"{backend} cannot be loaded: {first_line(error)}",
-            "install the library anew, with what it misses, or configure another engine",
-        ) from error
-
-
-def _opened(
-    path: Path,
-    threads: int,
-    backend: Backend,
-    *,
-    half: bool,
-    callers: int,
-    compared: Path | None,
-) -> Network:
-    """The graph in a backend, whose library is imported no sooner than here."""
-    if backend is Backend.TENSORRT:
-        from inspector.engine.tensorrt_network import TensorRtNetwork
-
-        return TensorRtNetwork(path, half=half)
-    if backend is Backend.ONNXRUNTIME_CUDA:
-        from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
-
-        return OnnxRuntimeCudaNetwork(path, half=half, compared=compared)
-    if backend is Backend.OPENVINO:
-        from inspector.engine.openvino_network import OpenVinoNetwork
-
-        return OpenVinoNetwork(path, threads, callers)
-    from inspector.engine.onnxruntime_network import OnnxRuntimeNetwork
-
-    return OnnxRuntimeNetwork(path, threads)
 
 
 def verified(path: Path, sha256: str | None) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 from weakref import WeakValueDictionary
 
 from inspector.engine.batching import BatchingNetwork
-from inspector.engine.network import Backend, Network, load_network, verified
+from inspector.engine.loading import load_network
+from inspector.engine.network import Backend, Network, verified
 
 
 class NetworkPool:
