@@ -137,7 +137,9 @@ def teach_command(
     plan = replace(
         _PLAN, strategies=strategies, seed=seed, start="random" if width else _PLAN.start
     )
-    files = [path for folder in images for path in clean_files(folder)]
+    # A folder given twice, or beside one that it lies in, gives its pictures once.
+    found = {path.resolve(): path for folder in images for path in clean_files(folder)}
+    files = list(found.values())
     if steps is not None:
         plan = replace(plan, steps=steps)
     lesson = Lesson(

@@ -83,6 +83,12 @@ def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_pa
     assert cv2.imread(str(sheet)) is not None
 
 
+def test_a_picture_in_two_of_the_folders_given_is_one(dataset: Path, tmp_path: Path) -> None:
+    code, told = _teach(dataset, tmp_path, "--images", f"{dataset}/test/../train")
+    assert code == 0, told
+    assert "that takes 294 more pictures" in told
+
+
 def test_what_vision_refuses_is_told_to_be_rejected_and_in_none_of_the_other_figures() -> None:
     pictures = [
         seen("good", 5),
