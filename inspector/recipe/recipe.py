@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from inspector.core.errors import RecipeError
-from inspector.core.files import write_atomically
+from inspector.core.files import write_together
 from inspector.decision import Calibration
 from inspector.recipe.manifest import FORMAT, FileEntry, Manifest, TeacherEntry
 from inspector.recipe.teacher import Teacher, teacher_path
@@ -135,10 +135,10 @@ def load_recipe(folder: Path, models: Path) -> Recipe:
 
 
 def write_recipe(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -> Manifest:
-    """Write a recipe's files, then its manifest, each atomically; seals the manifest.
+    """Write a recipe's files and its manifest, together; seals the manifest.
 
-    The manifest comes last: until it is there, an older one still holds or none at all, and files that
-    do not match it are found by their hashes. Networks are not written: they lie in the models folder.
+    The manifest takes its place last: until it is there, an older one still holds or none at all, and files
+    that do not match it are found by their hashes. Networks are not written: they lie in the models folder.
 
     Args:
         folder: the recipe's.
@@ -149,11 +149,10 @@ def write_recipe(folder: Path, manifest: Manifest, files: Mapping[str, bytes]) -
         RecipeError: the folder cannot be written.
     """
     sealed = manifest.sealed()
+    text = json.dumps(sealed.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
+    contents = {folder / name: content for name, content in files.items()}
     try:
-        for name, content in files.items():
-            write_atomically(folder / name, content)
-        text = json.dumps(sealed.model_dump(mode="json"), indent=2, ensure_ascii=False) + "\n"
-        write_atomically(folder / MANIFEST, text.encode())
+        write_together({**contents, folder / MANIFEST: text.encode()})
     except OSError as error:
         raise RecipeError(
             f"cannot write the recipe {folder}: {error.strerror}",

@@ -1,6 +1,7 @@
 """A recipe is whole and unchanged, or the line says which file is wrong and does not start."""
 
 import json
+import resource
 from collections.abc import Callable
 from pathlib import Path
 
@@ -128,3 +129,16 @@ def test_a_recipe_that_cannot_be_written_leaves_the_old_one(small_recipe: OnDisk
     assert blocked.is_dir()
     assert load_recipe(small_recipe.folder, small_recipe.models).manifest == small_recipe.manifest
     assert not list(small_recipe.folder.glob(".*"))
+
+
+def test_a_disk_that_is_full_half_way_leaves_the_old_recipe_whole(small_recipe: OnDisk) -> None:
+    files = {"golden/1.png": b"fits", "golden/distances.npy": bytes(1 << 20)}
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 19, before[1]))
+    try:
+        with pytest.raises(RecipeError, match=r"cannot write the recipe .*: File too large"):
+            write_recipe(small_recipe.folder, small_recipe.manifest, files)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert load_recipe(small_recipe.folder, small_recipe.models).manifest == small_recipe.manifest
+    assert not list(small_recipe.folder.rglob(".*"))
