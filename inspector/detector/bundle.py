@@ -47,6 +47,7 @@ class Clean:
         orientation: content of the orientation reference, None where cups are not turned.
         background: the network that finds the cup, in the models folder; None for whole pictures.
         rejected: how many clean cups there were beside these that vision refuses, as the line would.
+        bits: of a sample in those stored with 16; None where there are none.
     """
 
     views: NDArray[np.uint8]
@@ -54,6 +55,7 @@ class Clean:
     orientation: bytes | None = None
     background: FileEntry | None = None
     rejected: int = 0
+    bits: int | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -140,6 +142,7 @@ def write_bundle(
         version=_next_version(folder),
         precision="float32" if narrow is None else "int8",
         view=view,
+        bits=clean.bits,
         background=clean.background,
         teacher=TeacherEntry(
             name=teacher.name,

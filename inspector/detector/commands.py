@@ -182,7 +182,14 @@ def teach_command(
         plan = plan if steps is None else replace(plan, steps=steps)
         lesson = replace(lesson, plan=plan)
     names = [str(path) for path in prepared.files]
-    clean = Clean(prepared.views, names, prepared.orientation, found_by, rejected=prepared.rejected)
+    clean = Clean(
+        prepared.views,
+        names,
+        prepared.orientation,
+        found_by,
+        rejected=prepared.rejected,
+        bits=prepared.bits,
+    )
     checkpoint = folder / "training.checkpoint.safetensors"
 
     def tell(text: str) -> None:
@@ -220,7 +227,7 @@ def evaluate_command(
 ) -> None:
     """Judge test pictures as the line would, compare with the truth, and print what was found."""
     recipe = load_recipe(recipe_folder, models)
-    view = recipe.manifest.view
+    view, bits = recipe.manifest.view, recipe.manifest.bits
     if not background and view.kind != "whole":
         raise RecipeError(
             f"{recipe.label} compares cups that must be found first",
@@ -241,12 +248,12 @@ def evaluate_command(
             bar.update(task, completed=done, total=of)
 
         if recipe.background is None:
-            pictures = seen_whole(labelled, view, on_progress)
+            pictures = seen_whole(labelled, view, on_progress, bits=bits)
         else:
             upright = recipe.orientation
             reference = OrientationReference.load(upright) if upright is not None else None
             segment = load_network(recipe.background, threads=threads).run
-            pictures = seen_cups(labelled, segment, reference, view, on_progress)
+            pictures = seen_cups(labelled, segment, reference, view, on_progress, bits=bits)
         result = evaluate(recipe.calibration, view, pictures, detector.distances)
     console.print(_table(recipe.label, result))
     for caveat in _caveats(result):

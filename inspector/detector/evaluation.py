@@ -133,14 +133,18 @@ def seen_cups(
     reference: OrientationReference | None,
     view: ViewEntry,
     on_progress: OnProgress = lambda _done, _of: None,
+    *,
+    bits: int | None = None,
 ) -> Iterator[Seen]:
     """Every test frame as the line's vision sees it; masks are cut out and turned as their cups.
+
+    ``bits`` are those of the clean pictures, see :func:`survey`.
 
     Raises:
         RecipeError: a picture or mask cannot be used; all pictures are opened before the first is seen.
     """
     steps = Steps(2 * len(labelled), on_progress)
-    pictures = survey([one.path for one in labelled], steps)
+    pictures = survey([one.path for one in labelled], steps, bits)
     for one in labelled:
         raw = pictures.mosaic(one.path)
         cup = prepare(raw, PIXEL_FORMAT, segment, reference, view=view)
@@ -156,15 +160,19 @@ def seen_cups(
 
 
 def seen_whole(
-    labelled: Sequence[Labelled], view: ViewEntry, on_progress: OnProgress = lambda _done, _of: None
+    labelled: Sequence[Labelled],
+    view: ViewEntry,
+    on_progress: OnProgress = lambda _done, _of: None,
+    *,
+    bits: int | None = None,
 ) -> Iterator[Seen]:
-    """Every test picture as it is, for a recipe of whole pictures.
+    """Every test picture as it is, for a recipe of whole pictures; ``bits`` as in :func:`seen_cups`.
 
     Raises:
         RecipeError: a picture or mask cannot be used, or a picture has another shape than the rest.
     """
     steps = Steps(2 * len(labelled), on_progress)
-    pictures = survey([one.path for one in labelled], steps)
+    pictures = survey([one.path for one in labelled], steps, bits)
     check_alike(pictures)
     for one in labelled:
         colour = pictures.colour(one.path)

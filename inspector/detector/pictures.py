@@ -37,15 +37,13 @@ class PictureSet:
 
     Attributes:
         files: in the order given.
-        bits: a sample of those stored with 16 bits. Cameras put 10 or 12 bits into 16; which, no file
-            says, so the brightest sample of the whole set decides. (Of one picture alone it would make
-            a dark picture bright.)
+        bits: a sample of those stored with 16 bits; None where there are none.
         shapes: rows and columns of each.
         copies: (copy, original): pictures whose pixels are all the same.
     """
 
     files: tuple[Path, ...]
-    bits: int
+    bits: int | None
     shapes: tuple[tuple[int, int], ...]
     copies: tuple[tuple[Path, Path], ...]
 
@@ -96,17 +94,25 @@ def picture_files(folder: Path) -> list[Path]:
     return files
 
 
-def survey(files: Sequence[Path], on_picture: OnPicture = lambda: None) -> PictureSet:
+def survey(
+    files: Sequence[Path], on_picture: OnPicture = lambda: None, bits: int | None = None
+) -> PictureSet:
     """Open every picture once.
+
+    Cameras put 10 or 12 bits into 16; which, no file says, so the brightest sample of the whole set decides.
+    (Of one picture alone it would make a dark picture bright.) What is compared with another set must be
+    read as that was: of itself it may say something else, and then all of it is four times as bright.
 
     Args:
         files: as :func:`picture_files` gives them.
         on_picture: called after each.
+        bits: that another set said, if it had such pictures.
 
     Raises:
-        RecipeError: some are empty, damaged, unreadable or no pictures; names them.
+        RecipeError: some are empty, damaged, unreadable or no pictures; names them. Or one is brighter than
+            the bits given allow.
     """
-    brightest = 0
+    brightest, brightest_path = -1, None
     shapes: list[tuple[int, int]] = []
     originals: dict[bytes, Path] = {}
     copies: list[tuple[Path, Path]] = []
@@ -121,7 +127,9 @@ def survey(files: Sequence[Path], on_picture: OnPicture = lambda: None) -> Pictu
             on_picture()
         shapes.append((picture.shape[0], picture.shape[1]))
         if picture.dtype == np.uint16:
-            brightest = max(brightest, int(picture.max()))
+            most = int(picture.max())
+            if most > brightest:
+                brightest, brightest_path = most, path
         pixels = hashlib.sha256(repr((picture.shape, picture.dtype)).encode())
         pixels.update(np.ascontiguousarray(picture).data)
         original = originals.setdefault(pixels.digest(), path)
@@ -135,7 +143,16 @@ def survey(files: Sequence[Path], on_picture: OnPicture = lambda: None) -> Pictu
             + _some(error.what for error in faults),
             "copy them again, or remove them",
         )
-    bits = next(bits for bits in DEPTHS if brightest < 2**bits)
+    if brightest_path is None:
+        bits = None
+    elif bits is None:
+        bits = next(bits for bits in DEPTHS if brightest < 2**bits)
+    elif brightest >= 2**bits:
+        raise RecipeError(
+            f"{brightest_path} has samples up to {brightest}, more than the {bits} bits that the clean "
+            "pictures were taken for",
+            "teach from clean pictures of the same camera, one of them as bright, or save all with 8 bits",
+        )
     return PictureSet(tuple(files), bits, tuple(shapes), tuple(copies))
 
 
@@ -252,9 +269,9 @@ def _decoded(path: Path) -> Samples:
     return np.asarray(picture)
 
 
-def _eight_bits(picture: Samples, bits: int) -> NDArray[np.uint8]:
+def _eight_bits(picture: Samples, bits: int | None) -> NDArray[np.uint8]:
     """Rounded to 8 bits, as :func:`inspector.vision.demosaic` rounds what a camera sends."""
-    if picture.dtype == np.uint8:
+    if picture.dtype == np.uint8 or bits is None:
         return np.asarray(picture, np.uint8)
     return np.asarray(cv2.convertScaleAbs(picture, alpha=2.0 ** (8 - bits)), np.uint8)
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
-from inspector.detector.pictures import PictureSet, check_alike, survey
+from inspector.detector.pictures import DEPTHS, PictureSet, check_alike, survey
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import (
     CupOutline,
@@ -45,6 +45,7 @@ class Prepared:
             several cups, of which it would look at one.
         orientation: content of the orientation reference learned from them, None if none was.
         notes: what a person should know before relying on them, a sentence each.
+        bits: see ``PictureSet``; test pictures are read likewise.
     """
 
     views: NDArray[np.uint8]
@@ -53,6 +54,7 @@ class Prepared:
     rejected: int
     orientation: bytes | None
     notes: tuple[str, ...]
+    bits: int | None = None
 
 
 def prepare_frames(
@@ -116,7 +118,7 @@ def prepare_frames(
     learned = io.BytesIO()
     if orientation == "learn" and reference is not None:
         reference.save(learned)
-    notes = _copies(pictures)
+    notes = _copies(pictures) + _deep(pictures)
     return Prepared(
         views[: len(shown)],
         tuple(shown),
@@ -124,6 +126,7 @@ def prepare_frames(
         len(rejected),
         learned.getvalue() or None,
         notes,
+        pictures.bits,
     )
 
 
@@ -150,7 +153,8 @@ def views_of(
     for number, path in enumerate(files):
         views[number] = whole(pictures.colour(path), (view.rows, view.columns))
         progress()
-    return Prepared(views, tuple(files), (), 0, None, _copies(pictures) + _sizes(pictures))
+    notes = _copies(pictures) + _sizes(pictures) + _deep(pictures)
+    return Prepared(views, tuple(files), (), 0, None, notes, pictures.bits)
 
 
 def chosen(count: int, training: int, seed: int) -> tuple[list[int], list[int]]:
@@ -195,6 +199,15 @@ def _copies(pictures: PictureSet) -> tuple[str, ...]:
     return (
         f"{len(pictures.copies)} of {len(pictures.files)} pictures are exact copies of others (first: "
         f"{copy} of {original}): the thresholds promise more than they keep until these are removed",
+    )
+
+
+def _deep(pictures: PictureSet) -> tuple[str, ...]:
+    if pictures.bits in (None, DEPTHS[-1]):
+        return ()
+    return (
+        f"16-bit pictures are read as {pictures.bits}-bit samples, which hold the brightest of them: if the "
+        "camera sends more bits, add a picture with bright spots, or save all with 8 bits",
     )
 
 

@@ -20,7 +20,7 @@ from inspector.recipe.manifest import ViewEntry
 from inspector.recipe.weights import file_sha256
 from inspector.vision import FEWEST, OrientationReference, Segment
 
-_KEPT_FORMAT = 3
+_KEPT_FORMAT = 4
 """Counts up when the same files lead to other views."""
 
 
@@ -117,26 +117,25 @@ def study_set(
         return _read(path, name, fingerprint, view)
     reference = None
     if view.kind == "whole":
-        clean = views_of(files, view, on_progress).views
-        seen = list(seen_whole(labelled, view, on_progress))
+        prepared = views_of(files, view, on_progress)
+        seen = list(seen_whole(labelled, view, on_progress, bits=prepared.bits))
     else:
         network = segment()
         orientation: Literal["learn"] | None = "learn" if len(files) >= FEWEST else None
         prepared = prepare_frames(
             files, network, view, orientation=orientation, on_progress=on_progress
         )
-        clean = prepared.views
         if prepared.orientation is not None:
             upright = path.with_suffix(".orientation.npz")
             _keep(upright, prepared.orientation)
             reference = OrientationReference.load(upright)
-        seen = list(seen_cups(labelled, network, reference, view, on_progress))
+        seen = list(seen_cups(labelled, network, reference, view, on_progress, bits=prepared.bits))
     shown = [one for one in seen if one.view is not None]
     ready = StudySet(
         name,
         fingerprint,
         view,
-        clean,
+        prepared.views,
         test=np.array([one.view for one in shown]),
         defective=np.array([one.kind != GOOD for one in shown]),
         masks=tuple(one.mask for one in shown if one.mask is not None),

@@ -126,6 +126,12 @@ class Manifest(Entry):
         description="the networks' own: calibration, thresholds and band hold for it alone",
     )
     view: ViewEntry = ViewEntry()
+    bits: int | None = Field(
+        default=None,
+        ge=8,
+        le=16,
+        description="of a sample in the clean pictures, where they are stored with 16; none: they are not",
+    )
     background: FileEntry | None = Field(description="network that finds the cup; in models")
     teacher: TeacherEntry
     student: FileEntry | None = Field(description="in models; none: a bank compares")
@@ -155,7 +161,9 @@ class Manifest(Entry):
 
     def digest(self) -> str:
         """What ``sha256`` must be."""
-        content = self.model_dump(mode="json", exclude={"sha256"})
+        # Of pictures with 8 bits a recipe says what it did before it knew any others.
+        unsaid = {"sha256"} if self.bits is not None else {"sha256", "bits"}
+        content = self.model_dump(mode="json", exclude=unsaid)
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

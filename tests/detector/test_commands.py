@@ -89,6 +89,46 @@ def test_a_picture_in_two_of_the_folders_given_is_one(dataset: Path, tmp_path: P
     assert "that takes 294 more pictures" in told
 
 
+def _deepened(dataset: Path, folder: Path) -> Path:
+    """The same set as a camera of 12 bits delivers it that nobody has given enough light."""
+    for path in sorted(dataset.rglob("*.png")):
+        copy = folder / path.relative_to(dataset)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+        assert picture is not None
+        deep = picture if "ground_truth" in copy.parts else picture.astype(np.uint16) * 3
+        cv2.imwrite(str(copy), deep)
+    return folder
+
+
+def _glint(path: Path, sample: int) -> None:
+    picture = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    assert picture is not None
+    picture[0, 0] = sample
+    cv2.imwrite(str(path), picture)
+
+
+def test_test_pictures_are_read_as_bright_as_those_that_a_recipe_was_taught_from(
+    dataset: Path, tmp_path: Path
+) -> None:
+    deep = _deepened(dataset, tmp_path / "deep")
+    _glint(deep / "train/good/0.png", 4095)
+    code, told = _teach(deep, tmp_path)
+    assert code == 0, told
+    assert "16-bit pictures are read as 12-bit samples" in told
+    given = f"evaluate --recipe {tmp_path}/thing --dataset {deep} --models {tmp_path}/models"
+    figures = tmp_path / "figures.json"
+    result = RUN.invoke(app, [*given.split(), "--threads", "1", "--json", str(figures)])
+    assert result.exit_code == 0, result.output
+    found = json.loads(figures.read_text())
+    assert (found["detection_rate"], found["false_reject_rate"]) == (1.0, 0.0)
+    _glint(deep / "test/good/0.png", 4096)
+    result = RUN.invoke(app, [*given.split(), "--threads", "1"])
+    assert result.exit_code == 2
+    told = " ".join(result.output.split())
+    assert "good/0.png has samples up to 4096, more than the 12 bits" in told
+
+
 def test_what_vision_refuses_is_told_to_be_rejected_and_in_none_of_the_other_figures() -> None:
     pictures = [
         seen("good", 5),

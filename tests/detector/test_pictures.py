@@ -83,6 +83,27 @@ def test_the_bits_of_deep_pictures_are_told_from_the_whole_set(
     assert pictures.colour(files[1]).mean() == pytest.approx(scene().mean() / 16, abs=1)
 
 
+def test_pictures_to_compare_are_read_with_the_bits_of_those_they_are_compared_with(
+    tmp_path: Path,
+) -> None:
+    dim = saved(tmp_path / "dim.png", scene().astype(np.uint16) << 1)
+    assert survey([dim]).bits == 10
+    assert survey([dim], bits=12).colour(dim).mean() == pytest.approx(scene().mean() / 8, abs=1)
+    shallow = saved(tmp_path / "shallow.png", scene())
+    assert np.array_equal(survey([shallow], bits=12).colour(shallow), scene())
+
+
+def test_a_picture_brighter_than_the_bits_it_is_to_be_read_with_is_refused_by_name(
+    tmp_path: Path,
+) -> None:
+    dim = saved(tmp_path / "dim.png", scene().astype(np.uint16))
+    glint = scene().astype(np.uint16)
+    glint[3, 4] = 1024
+    bright = saved(tmp_path / "bright.png", glint)
+    with pytest.raises(RecipeError, match=r"bright\.png has samples up to 1024, more than the 10"):
+        survey([dim, bright], bits=10)
+
+
 def test_among_deep_pictures_a_shallow_one_stays_as_it_is(tmp_path: Path) -> None:
     deep = saved(tmp_path / "deep.png", scene().astype(np.uint16) << 4)
     assert np.array_equal(colour(saved(tmp_path / "shallow.png", scene()), deep), scene())

@@ -400,6 +400,19 @@ def test_an_orientation_that_cannot_be_kept_is_refused_in_a_line(
         study_set(tmp_path / "type-01", ViewEntry(), tmp_path, background, lambda: np.asarray)
 
 
+def test_test_pictures_of_16_bits_are_read_as_bright_as_the_clean_ones(tmp_path: Path) -> None:
+    _data_set(tmp_path / "dim", next(iter(COLOURS.values())))
+    for path in (tmp_path / "dim").glob("t*/*/*.png"):  # a camera of 12 bits in little light
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        deep = picture.astype(np.uint16) * 3
+        if path.parent.parent.name == "train":
+            deep[0, 0] = 4095
+        assert cv2.imwrite(str(path), deep)
+    ready = _prepared(tmp_path / "dim", tmp_path / "kept")
+    assert ready.normal.mean() == pytest.approx(ready.clean.mean(), rel=0.05)
+
+
 def test_damaged_views_are_named(data: Path, tmp_path: Path) -> None:
     _prepared(data / "type-01", tmp_path)
     (kept,) = tmp_path.glob("type-01-*.npz")
