@@ -33,7 +33,8 @@ def clean_files(folder: Path) -> list[Path]:
             alone, as in any folder the pictures in ``good`` alone where it has one.
 
     Raises:
-        RecipeError: there are none, or the folder holds test pictures.
+        RecipeError: there are none, or the folder holds test pictures, or a data set's ``train`` several
+            kinds of which none is called ``good``.
     """
     meant = (folder / "train" / GOOD, folder / "train", folder / GOOD)
     folder = next((clean for clean in meant if clean.is_dir()), folder)
@@ -44,6 +45,12 @@ def clean_files(folder: Path) -> list[Path]:
         raise RecipeError(
             f"{folder} holds test pictures: what is judged must not have been learned",
             "give a folder of clean pictures alone, or a data set with train/good",
+        )
+    kinds = sorted({path.relative_to(folder).parts[0] for path in files if path.parent != folder})
+    if folder.resolve().name == "train" and len(kinds) > 1:
+        raise RecipeError(
+            f"{folder} holds {', '.join(kinds)} and no {GOOD}: which of them are clean it does not say",
+            "give the folder of the clean ones",
         )
     return files
 
@@ -82,7 +89,8 @@ def labelled_files(folder: Path) -> list[Labelled]:
         mask = masks.get(named, masks.get(place))
         if kind != GOOD and mask is None:
             raise RecipeError(
-                f"{truth / named}.png is missing", "every defective picture needs its mask"
+                f"{truth / named}.png is missing",
+                "every defective picture needs its mask; clean ones lie in test/good",
             )
         labelled.append(Labelled(kind, path, None if kind == GOOD else mask))
     return labelled

@@ -17,7 +17,10 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import RecipeError
 
-SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".webp"})
+_LOSSY = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".jp2", ".webp"})
+SUFFIXES = _LOSSY | {".png", ".tif", ".tiff", ".bmp", ".pbm", ".pgm", ".ppm", ".pnm"}
+_OTHERS = frozenset({".gif", ".avif", ".heic", ".heif", ".jxl", ".tga", ".exr", ".dng", ".raw"})
+"""Pictures as well, which are not read: left out without a word, a set would be a part of itself."""
 DEPTHS = (8, 10, 12, 16)
 """Bits a sample that cameras deliver in 16-bit files."""
 MOST_UNALIKE = 0.10
@@ -78,14 +81,20 @@ class PictureSet:
 
 
 def picture_files(folder: Path) -> list[Path]:
-    """The picture files below a folder, by name; hidden ones and macOS's shadows are left out.
+    """The picture files below a folder, by name.
 
-    Links to folders are followed: a part of the pictures that lies elsewhere is not left out.
+    Hidden ones and the shadows that macOS and file servers lay beside them are left out. Links to folders
+    are followed: a part of the pictures that lies elsewhere is not left out.
 
     Raises:
-        RecipeError: the folder or one below it is missing or cannot be read, or it holds no pictures.
+        RecipeError: the folder or one below it is missing or cannot be read, or it holds no pictures, or
+            some of a kind that is not read.
     """
-    files = sorted(path for path in _files(folder) if path.suffix.lower() in SUFFIXES)
+    everything = sorted(_files(folder))
+    other = next((path for path in everything if path.suffix.lower() in _OTHERS), None)
+    if other is not None:
+        raise RecipeError(f"{other} is of a kind that is not read", "save it as PNG, or remove it")
+    files = [path for path in everything if path.suffix.lower() in SUFFIXES]
     if not files:
         what = "holds no pictures" if any(folder.iterdir()) else "is empty"
         raise RecipeError(
@@ -199,7 +208,7 @@ def read_mask(path: Path, shape: tuple[int, int]) -> NDArray[np.bool_]:
     mask = _decoded(path)
     if mask.ndim == 3:
         mask = mask.max(axis=2)
-    lossy = path.suffix.lower() in {".jpg", ".jpeg", ".webp"}
+    lossy = path.suffix.lower() in _LOSSY
     values = np.count_nonzero(np.bincount(mask.ravel()))
     half = int(mask.max()) // 2 if lossy or values > _MOST_LABELS else 0
     marked = (mask > half).astype(np.uint8)
@@ -238,7 +247,7 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _shown(name: str) -> bool:
-    return not name.startswith(".") and name != "__MACOSX"
+    return not name.startswith(".") and name not in ("__MACOSX", "@eaDir")
 
 
 def _decoded(path: Path) -> Samples:

@@ -40,6 +40,22 @@ def test_a_plain_folder_means_all_its_pictures(tmp_path: Path) -> None:
     assert [path.name for path in clean_files(tmp_path)] == ["1.png", "2.png"]
 
 
+def test_a_train_folder_of_several_kinds_without_good_is_not_learned_from(tmp_path: Path) -> None:
+    fill(tmp_path, "train/ok/1.png", "train/scratched/2.png", "test/good/3.png")
+    with pytest.raises(
+        RecipeError, match=r"train holds ok, scratched and no good: which of them are clean"
+    ):
+        clean_files(tmp_path)
+    with pytest.raises(RecipeError, match="train holds ok, scratched and no good"):
+        clean_files(tmp_path / "train")
+    assert [path.name for path in clean_files(tmp_path / "train/ok")] == ["1.png"]
+
+
+def test_a_train_folder_of_one_kind_means_it_whatever_it_is_called(tmp_path: Path) -> None:
+    fill(tmp_path, "train/OK/1.png", "test/good/2.png")
+    assert [path.name for path in clean_files(tmp_path)] == ["1.png"]
+
+
 @pytest.mark.parametrize("given", ["test", "test/good", "test/crack", "ground_truth/crack"])
 def test_test_pictures_are_never_learned_from(bottles: Path, given: str) -> None:
     with pytest.raises(RecipeError, match="holds test pictures"):
@@ -73,6 +89,14 @@ def test_a_defective_picture_without_a_mask_is_refused_by_name(bottles: Path) ->
     (bottles / "ground_truth/crack/5.bmp").unlink()
     with pytest.raises(RecipeError, match=r"crack/5_mask\.png is missing"):
         labelled_files(bottles)
+
+
+def test_clean_test_pictures_that_lie_elsewhere_are_told_where_they_belong(tmp_path: Path) -> None:
+    fill(tmp_path, "test/OK/1.png")
+    with pytest.raises(
+        RecipeError, match=r"OK/1_mask\.png is missing; .*clean ones lie in test/good"
+    ):
+        labelled_files(tmp_path)
 
 
 def test_without_any_masks_the_first_is_missed_by_name(tmp_path: Path) -> None:

@@ -35,12 +35,12 @@ def colour(*paths: Path) -> NDArray[np.uint8]:
     return survey(paths).colour(paths[0])
 
 
-@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".TIFF", ".bmp"])
+@pytest.mark.parametrize("suffix", [".png", ".PNG", ".tif", ".TIFF", ".bmp", ".ppm", ".pnm"])
 def test_a_picture_is_read_as_it_was_saved(tmp_path: Path, suffix: str) -> None:
     assert np.array_equal(colour(saved(tmp_path / f"a{suffix}", scene())), scene())
 
 
-@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".webp"])
+@pytest.mark.parametrize("suffix", [".jpg", ".JPEG", ".jpe", ".webp", ".jp2"])
 def test_a_lossy_picture_is_read_nearly_as_it_was_saved(tmp_path: Path, suffix: str) -> None:
     off = colour(saved(tmp_path / f"a{suffix}", scene())).astype(int) - scene()
     assert np.abs(off).mean() < 4
@@ -190,16 +190,25 @@ def test_of_many_bad_files_the_first_are_named_and_all_are_counted(tmp_path: Pat
 
 
 def test_pictures_are_found_in_order_and_nothing_else_is(tmp_path: Path) -> None:
-    for name in ("b.PNG", "a.jpg", "deeper/c.webp", ".hidden/d.png", "._a.jpg", "__MACOSX/a.jpg"):
+    shown = ("a.jpg", "b.PNG", "c.pgm", "d.jfif", "deeper/c.webp")
+    hidden = (".hidden/d.png", "._a.jpg", "__MACOSX/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg")
+    for name in shown + hidden:
         saved(tmp_path / "x.png", scene()).rename(_made(tmp_path / name))
     (tmp_path / "readme.txt").write_text("no picture")
     (tmp_path / "folder.png").mkdir()
     found = [str(path.relative_to(tmp_path)) for path in picture_files(tmp_path)]
-    assert found == ["a.jpg", "b.PNG", "deeper/c.webp"]
+    assert found == list(shown)
+
+
+def test_a_picture_of_a_kind_that_is_not_read_is_named_and_not_left_out(tmp_path: Path) -> None:
+    saved(tmp_path / "a.png", scene())
+    (tmp_path / "b.HEIC").write_bytes(b"a phone's")
+    with pytest.raises(RecipeError, match=r"b\.HEIC is of a kind that is not read; save it as PNG"):
+        picture_files(tmp_path)
 
 
 def _made(path: Path) -> Path:
-    path.parent.mkdir(exist_ok=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     return path
 
 
