@@ -137,7 +137,8 @@ def _tile(picture: Picture, mask: NDArray[np.bool_]) -> Picture:
     size = max(round(columns * scale), 1), max(round(rows * scale), 1)
     smaller = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     fitted = cv2.resize(picture, size, interpolation=smaller)
-    marked = cv2.resize(mask.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST_EXACT)
+    # The nearest pixels alone would leave out a defect that lies between them.
+    marked = (cv2.resize(mask.astype(np.float32), size, interpolation=smaller) > 0).astype(np.uint8)
     around = cv2.dilate(marked, np.ones((2 * _CLEARANCE + 1,) * 2, np.uint8))
     curves, _ = cv2.findContours(around, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     cv2.drawContours(fitted, curves, -1, _OUTLINE, 1)

@@ -1,5 +1,6 @@
 """The sheet shows what tells most about a detector: its misses and false alarms first."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from inspector.detector.overlays import ROWS, heat_colours, telling_cases, write
 
 CALIBRATION = Calibration(q_a=-1.0, q_b=-0.5, image_threshold=1.0, pixel_threshold=2.0)
 MISSED, ALARMS, MEDIAN, BEST = ROWS
+PINK = (255, 0, 255)
 
 
 def judged(kind: str, score: float, rows: int = 90, columns: int = 90) -> Judged:
@@ -70,12 +72,22 @@ def pixels_of(picture: NDArray[np.uint8], colour: tuple[int, int, int]) -> int:
 
 
 def test_the_sheet_outlines_the_truth_and_shows_the_heat(tmp_path: Path) -> None:
-    outlined = pixels_of(sheet(tmp_path / "a.png", ALL), (255, 0, 255))
-    clean = pixels_of(sheet(tmp_path / "b.png", ALL[5:]), (255, 0, 255))
+    outlined = pixels_of(sheet(tmp_path / "a.png", ALL), PINK)
+    clean = pixels_of(sheet(tmp_path / "b.png", ALL[5:]), PINK)
     # A 20 px square, enlarged 300/90 times and a little way off, in picture and heat of seven cells.
     assert outlined - clean == pytest.approx(7 * 2 * 4 * (20 * 300 / 90 + 8), rel=0.1)
     hot = sheet(tmp_path / "c.png", [judged("crack", 9.0), judged("good", 0.1)]).astype(int)
     assert ((hot[..., 0] - hot[..., 2]) > 60).sum() > 2000
+
+
+def test_a_defect_of_one_pixel_is_outlined_wherever_it_lies(tmp_path: Path) -> None:
+    one = judged("crack", 3.0, 384, 384)
+    unmarked = pixels_of(sheet(tmp_path / "none.png", [replace(one, mask=one.mask & False)]), PINK)
+    for place in range(200, 205):
+        mask = np.zeros((384, 384), np.bool_)
+        mask[place, place] = True
+        marked = sheet(tmp_path / f"{place}.png", [replace(one, mask=mask)])
+        assert pixels_of(marked, PINK) > unmarked
 
 
 def test_rows_without_cases_say_so_and_take_no_room(tmp_path: Path) -> None:
