@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect, sync_playwright
+from playwright.sync_api import Page, Route, expect, sync_playwright
 
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
@@ -223,3 +223,43 @@ def test_everything_fits_one_screen(line: Line, browser: Any, width: int, height
     assert last["y"] + last["height"] <= height
     assert across <= width
     assert down <= height
+
+
+SCREENS = [(1280, 800), (1920, 1080), (1024, 600), (800, 480), (390, 844), (360, 640)]
+
+
+def cut_off(page: Page) -> list[str]:
+    """Elements whose text needs more room across than they have, on any screen."""
+    script = """() => [...document.querySelectorAll("html, #state *, #numbers, #numbers *")]
+        .filter((one) => one.clientWidth > 0 && one.scrollWidth > one.clientWidth)
+        .map((one) => `${innerWidth} px: ${one.id || one.className || one.tagName}`)"""
+    found: list[str] = []
+    for width, height in SCREENS:
+        page.set_viewport_size({"width": width, "height": height})
+        found += page.evaluate(script)
+    return found
+
+
+def test_millions_of_cups_and_long_words_are_read_to_their_end_on_every_screen(
+    line: Line, tablet: Page
+) -> None:
+    def answer(route: Route) -> None:
+        state = route.fetch().json()
+        state["lanes"][0] |= {"passed": 12_345_678, "rejected": 1_234_567, "reject_percent": 9.1}
+        state["headline"] |= {
+            "title": "Rejecting everything: the PLC of lane-1 at 192.168.110.120:502 cannot be reached",
+            "detail": "Name /opt/vimbax_sdk/VimbaX_2026-1/cti/VimbaGigETL.cti in camera.producer",
+        }
+        route.fulfill(json=state)
+
+    tablet.route("**/api/state", answer)
+    expect(tablet.locator("#passed")).to_have_text("12,345,678")
+    assert cut_off(tablet) == []
+    tablet.unroute_all(behavior="ignoreErrors")
+
+
+def test_what_was_not_today_has_its_day(line: Line, tablet: Page) -> None:
+    line.journal.append(row_of(1, Reason.DEFECT))
+    day = time.strftime("%-d %b", time.localtime(NOON_NS / 1e9))
+    expect(tablet.locator("#since")).to_contain_text(day)
+    expect(tablet.locator("#last .facts")).to_contain_text(day)

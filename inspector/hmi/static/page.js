@@ -35,6 +35,13 @@ function clockTime(moment) {
   return new Date(moment).toLocaleTimeString("en-GB");
 }
 
+function when(moment) {
+  const then = new Date(moment);
+  if (then.toDateString() === new Date().toDateString()) return clockTime(moment);
+  const day = then.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
+  return `${day} ${clockTime(moment).slice(0, 5)}`;
+}
+
 function partNumber(reject) {
   return `Part ${reject.number}`;
 }
@@ -92,13 +99,15 @@ function showLanes(chosen) {
 // --- numbers ------------------------------------------------------------------------------------
 
 function showNumbers(lane) {
-  show("passed", count.format(lane.passed));
-  show("rejected", count.format(lane.rejected));
+  for (const counter of ["passed", "rejected"]) {
+    show(counter, count.format(lane[counter]));
+    page(counter).style.setProperty("--length", page(counter).textContent.length);
+  }
   show("rate", orDash(lane.reject_percent, (percent) => `${percent.toFixed(percent < 10 ? 1 : 0)} %`));
   show("speed", orDash(lane.parts_per_s, (speed) => speed.toFixed(1)));
   show("latency", orDash(lane.latency_p50_ms, (ms) => `${Math.round(ms)} ms`));
-  show("slowest", lane.latency_p99_ms === null ? "" : `99 % in ${Math.round(lane.latency_p99_ms)}`);
-  show("since", orDash(state.started, (seconds) => clockTime(seconds * 1000)));
+  show("slowest", lane.latency_p99_ms === null ? "" : `99 % in ${Math.round(lane.latency_p99_ms)} ms`);
+  show("since", orDash(state.started, (seconds) => when(seconds * 1000)));
 
   const most = Math.max(1, ...lane.reasons.map((reason) => reason.count));
   page("reasons").replaceChildren(
@@ -150,7 +159,7 @@ function framed(lane, reject) {
 }
 
 function facts(reject) {
-  const told = [partNumber(reject), clockTime(reject.time)];
+  const told = [partNumber(reject), when(reject.time)];
   if (reject.score !== null) told.push(`score ${reject.score.toFixed(2)}`);
   return told;
 }
