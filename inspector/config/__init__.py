@@ -82,7 +82,6 @@ class PartSettings(Settings):
     )
     belt_px_per_s: float = Field(
         default=7000.0,
-        allow_inf_nan=False,
         description="free run: speed of cups across the picture, px/s, + is rightward",
     )
     spacing_px: float = Field(
@@ -227,7 +226,7 @@ class LineSettings(Settings):
     """A whole line."""
 
     name: str = Field(default="line-1", description="shown on the page and in every log line")
-    lanes: tuple[LaneSettings, ...] = Field(min_length=1, description="the line's lanes")
+    lanes: tuple[LaneSettings, ...] = Field(description="the line's lanes, one at least")
     records: RecordsSettings = RecordsSettings()
     page: PageSettings = PageSettings()
     metrics: MetricsSettings = MetricsSettings()
@@ -266,6 +265,9 @@ class LineSettings(Settings):
 
     @model_validator(mode="after")
     def _distinct_lanes(self) -> "LineSettings":
+        # A least length of the field would count each lane with a mistake as missing, too.
+        if not self.lanes:
+            raise ValueError("lanes must hold one lane at least")
         names = [lane.name for lane in self.lanes]
         if len(set(names)) != len(names):
             raise ValueError("two lanes have the same name")
@@ -309,6 +311,15 @@ class LineSettings(Settings):
         return self
 
 
+_PLAINLY = {
+    "extra_forbidden": "no such key",
+    "missing": "it is missing",
+    "model_type": "settings belong here, each by its name",
+    "string_type": "a text belongs here: put it into quotes",
+}
+"""What mistakes are called, by pydantic's name, where its own words are a programmer's."""
+
+
 class _Loader(yaml.SafeLoader):
     """No key is given twice: the second would silently take back all that the first said."""
 
@@ -340,7 +351,7 @@ def load_line(path: Path) -> LineSettings:
             f"cannot read the configuration {path}: {error.strerror}",
             "give the path of an existing file, e.g. deploy/line.example.yaml",
         ) from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         where = ""
         if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
             where = f" at line {error.problem_mark.line + 1}: {error.problem}"
@@ -353,7 +364,7 @@ def load_line(path: Path) -> LineSettings:
         first = error.errors()[0]
         key = _key(first["loc"]) or "the top level"
         more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-        what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
+        what = _PLAINLY.get(first["type"], first["msg"].removeprefix("Value error, "))
         if first["type"] == "union_tag_invalid":
             named, known = first["ctx"]["tag"], first["ctx"]["expected_tags"]
             what = f"there is no driver '{named}', but {known}"

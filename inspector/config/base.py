@@ -21,13 +21,17 @@ def _expand(value: object) -> object:
             raise ValueError(f"environment variable {name} is not set")
         return os.environ[name]
 
-    return str(Path(_VARIABLE.sub(lookup, value)).expanduser())
+    path = Path(_VARIABLE.sub(lookup, value))
+    try:
+        return str(path.expanduser())
+    except RuntimeError as error:
+        raise ValueError(f"there is no user {path.parts[0][1:]}") from error
 
 
 ConfiguredPath = Annotated[Path, BeforeValidator(_expand)]
 
 
 class Settings(BaseModel):
-    """Base of all settings: immutable, and a key that nobody knows is an error."""
+    """Base of all settings: immutable; a key that nobody knows and a number without end are errors."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)

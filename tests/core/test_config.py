@@ -94,6 +94,10 @@ def test_an_environment_variable_stands_for_a_path(
         ),
         ({"lanes": [LANE | {"jobs": {0: "recipes/a"}}]}, "lanes.0.jobs"),
         ([], "the top level"),
+        (None, "the top level: settings belong here, each by its name"),
+        ({"lanes": [LANE], "name": 17}, "name: a text belongs here: put it into quotes"),
+        ({"lanes": [LANE | {"recipe": "~nobody-here/x"}]}, "recipe: there is no user nobody-here"),
+        ({"lanes": [LANE | {"part": {"travel_ms": float("inf")}}]}, "lanes.0.part.travel_ms"),
     ],
 )
 def test_a_mistake_is_named_in_one_line_with_its_key(
@@ -103,6 +107,22 @@ def test_a_mistake_is_named_in_one_line_with_its_key(
         load_line(written(tmp_path, document))
     assert named in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("document", "more"),
+    [
+        ({"lanes": [LANE | {"camera": {"producer": "x", "exposure_us": "long"}}]}, ""),
+        ({"lanes": [LANE], "colour": "blue", "engine": "magic"}, "(and 1 more)"),
+    ],
+)
+def test_only_mistakes_that_are_in_the_file_are_counted(
+    tmp_path: Path, document: object, more: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load_line(written(tmp_path, document))
+    assert ("(and" in str(caught.value)) == bool(more)
+    assert more in str(caught.value)
 
 
 TWICE = """\
@@ -251,6 +271,13 @@ def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) ->
     broken.write_text("lanes: [", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="not valid YAML at line 1"):
         load_line(broken)
+
+
+@pytest.mark.parametrize("odd", ["[" * 3000, f"name: {'9' * 5000}"], ids=["deep", "long number"])
+def test_what_python_cannot_read_is_no_yaml_either(tmp_path: Path, odd: str) -> None:
+    (tmp_path / "line.yaml").write_text(odd)
+    with pytest.raises(ConfigurationError, match="not valid YAML"):
+        load_line(tmp_path / "line.yaml")
 
 
 def test_every_setting_describes_itself_and_names_its_unit() -> None:
