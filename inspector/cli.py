@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from typer.core import TyperGroup
 from typer.main import get_command
 
@@ -51,7 +50,7 @@ _METHOD = {
     "adapt": "Learn from clean cups of several types what clean cups differ by.",
 }
 """The method's commands are loaded on use: they need torch, which a line does not have."""
-_MARKS = {"ok": "[green]✓ ok[/]", "warning": "[yellow]! warning[/]", "error": "[red]✗ error[/]"}
+_COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
 
 
 @app.command()
@@ -79,18 +78,22 @@ def run(
 
 @app.command()
 def doctor(configuration: _LineFile) -> None:
-    """Check producer, camera, network, models, PLC, disk and clock; name the remedy for each finding."""
+    """Check producer, camera, network, models, PLC, disk and clock; name the remedy for each finding.
+
+    Exit code 1: something is found that the line cannot start with; 2: LINE.yaml itself cannot be used.
+    """
     from inspector.doctor import examine
 
     line = load_line(configuration)
-    table = Table("check", "", title=f"inspector doctor: {line.name}")
-    for column in ("found", "remedy"):
-        table.add_column(column, overflow="fold")
+    # Lines and no table: a remedy that is a command can be copied, and a log or a pipe can be searched.
+    console = Console(markup=False, highlight=False, soft_wrap=True)
     worst_is_error = False
     for finding in examine(line):
-        table.add_row(finding.check, _MARKS[finding.level], finding.text, finding.remedy)
+        console.print(f"{finding.level:7}", style=_COLOURS[finding.level], end="  ")
+        console.print(f"{finding.check}: {finding.text}")
+        if finding.remedy:
+            console.print(f"{'':7}  remedy: {finding.remedy}")
         worst_is_error |= finding.level == "error"
-    Console().print(table)
     raise typer.Exit(1 if worst_is_error else 0)
 
 
@@ -106,7 +109,7 @@ def demo(
     trigger: Annotated[Trigger, typer.Option(help="what makes the camera expose")] = "hardware",
     encoder: Annotated[bool, typer.Option(help="the gate follows the belt by its encoder")] = False,
     recipe: Annotated[
-        Path | None, typer.Option(help="folder of the recipe that judges  [default: type-01's]")
+        Path | None, typer.Option(help="folder of the recipe that judges; type-01's unless given")
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="parts looked at side by side")] = 1,
     drawn: Annotated[

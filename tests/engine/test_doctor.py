@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from inspector.cli import app
 from inspector.config import (
     CameraSettings,
     LaneSettings,
@@ -19,7 +21,7 @@ from inspector.config import (
 )
 from inspector.config.gates import ModbusGateSettings
 from inspector.core.errors import EngineError
-from inspector.doctor import check_metrics, check_page, check_recipe, check_records
+from inspector.doctor import Finding, check_metrics, check_page, check_recipe, check_records
 from inspector.engine.detector import Detector
 from inspector.hmi.__main__ import _listen
 from inspector.recipe import Recipe, load_recipe
@@ -194,3 +196,23 @@ def test_what_the_records_hold_already_needs_no_room_again(
         ledger.truncate(8_000_000_000)
     room, _ = check_records(line_recording_into(tmp_path, 9_000, monkeypatch))
     assert room.level == "ok"
+
+
+def test_each_finding_is_a_line_with_its_remedy_below_word_for_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remedy = (
+        "run: pip install 'inspector[hmi]' && sysctl -w net.core.rmem_max=30000000 # " + "x" * 99
+    )
+    found = [Finding("page", "error", "[hmi] is missing", remedy), Finding("clock", "ok", "right")]
+    monkeypatch.setattr("inspector.doctor.examine", lambda _line: found)
+    (tmp_path / "line.yaml").write_text(
+        "lanes: [{name: lane-1, recipe: recipe, camera: {producer: camera.cti}}]"
+    )
+    done = CliRunner().invoke(app, ["doctor", str(tmp_path / "line.yaml")])
+    assert done.exit_code == 1
+    assert done.stdout.splitlines() == [
+        "error    page: [hmi] is missing",
+        f"         remedy: {remedy}",
+        "ok       clock: right",
+    ]
