@@ -118,9 +118,10 @@ def demo(
     faults: Annotated[
         str, typer.Option(help="a fault scenario; a wrong name lists them all")
     ] = "none",
-    directory: Annotated[Path, typer.Option(help="ledger, pictures and logs of the demo")] = Path(
-        "var/demo"
-    ),
+    directory: Annotated[
+        Path,
+        typer.Option(help="ledger, pictures and logs of the demo; a former demo's are deleted"),
+    ] = Path("var/demo"),
 ) -> None:
     """Run the whole simulated plant: conveyor, camera, line, PLC; compare the gate with the truth."""
     from inspector.demo import RECIPE, DemoOptions, run_demo

@@ -39,6 +39,7 @@ LANE = "lane-1"
 _PROJECT = Path(__file__).parents[2]
 MODELS = _PROJECT / "models"
 RECIPE = _PROJECT / "calibration" / "type-01"
+_TRUTH = "truth.jsonl"
 BELT_PX_PER_S = 9000.0
 """0.62 m/s at 144 px/cm: two cups a second stand 31 cm apart. Where more come, the belt is faster."""
 _APART_PX = 2000.0
@@ -95,6 +96,29 @@ class DemoOptions:
         return min(150.0, _MIN_INTERVAL_SHARE * 1e3 / self.rate_hz)
 
 
+def empty_directory(directory: Path) -> None:
+    """Make the demo's folder, in place of a former demo's.
+
+    Raises:
+        InspectorError: it holds something else, which is left as it is, or cannot be made.
+    """
+    truth = directory / _TRUTH
+    try:
+        if directory.exists():
+            if any(directory.iterdir()) and not truth.exists():
+                raise InspectorError(
+                    f"{directory} holds what is no demo's, and the demo empties its folder",
+                    "name a new one with --directory, or delete this one yourself",
+                )
+            shutil.rmtree(directory)
+        directory.mkdir(parents=True)
+        truth.touch()
+    except OSError as error:
+        raise InspectorError(
+            f"{directory} cannot be used: {error.strerror}", "name another with --directory"
+        ) from error
+
+
 def run_demo(options: DemoOptions) -> int:
     """Run the plant; return 0 only if every invariant held.
 
@@ -106,8 +130,7 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     directory = options.directory.resolve()
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
+    empty_directory(directory)
     with console.status("building the simulated camera and converting the teacher, once …"):
         producer = producer_path()
         load_recipe(options.recipe, MODELS).teacher_graph()
@@ -176,7 +199,7 @@ class _Plant:
         """Conveyor, then line; returns when the line is ready for parts, with what faults may touch."""
         options, directory = self._options, self._directory
         conveyor = ["-m", "inspector.twin.conveyor", "--rig", str(self._rig.path)]
-        conveyor += ["--truth", str(directory / "truth.jsonl"), "--seed", str(options.seed)]
+        conveyor += ["--truth", str(directory / _TRUTH), "--seed", str(options.seed)]
         conveyor += ["--rate", str(options.rate_hz), "--defect-rate", str(options.defect_rate)]
         conveyor += ["--travel-ms", str(TRAVEL_MS)]
         conveyor += [] if options.drawn is None else ["--drawn", str(options.drawn)]
@@ -338,7 +361,7 @@ class _Plant:
         """Compare ledger, gate and truth, of the parts that were through the gate when it stopped."""
         directory = self._directory
         assert self._stopped_ns is not None
-        published = read_truth(directory / "truth.jsonl")
+        published = read_truth(directory / _TRUTH)
         horizon = self._stopped_ns - int(TRAVEL_MS * 1e6) - _TRUTH_AFTER_GATE_NS
         through = [cup for cup in published if cup.eye_ns <= horizon]
         still_travelling = {cup.number for cup in published} - {cup.number for cup in through}

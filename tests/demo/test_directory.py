@@ -1,0 +1,33 @@
+"""The demo empties its folder before it starts: only one that is its own."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from inspector.cli import app
+from inspector.core.errors import InspectorError
+from inspector.demo.plant import empty_directory
+
+
+def test_a_former_demo_makes_room_and_a_folder_that_is_not_there_is_made(tmp_path: Path) -> None:
+    folder = tmp_path / "var" / "demo"
+    for _ in range(2):
+        empty_directory(folder)
+        (folder / "line.log").write_text("of the run before")
+    empty_directory(folder)
+    assert not (folder / "line.log").exists()
+
+
+def test_a_folder_of_somebody_elses_is_left_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("the only copy")
+    done = CliRunner().invoke(app, ["demo", "--directory", str(tmp_path), "--recipe", "none"])
+    assert done.exit_code == 2
+    assert "holds what is no demo's" in done.stderr
+    assert (tmp_path / "thesis.txt").read_text() == "the only copy"
+
+
+def test_a_file_in_the_folders_place_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InspectorError, match="cannot be used: Not a directory; name another"):
+        empty_directory(tmp_path / "file")
