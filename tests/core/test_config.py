@@ -280,6 +280,29 @@ def test_what_python_cannot_read_is_no_yaml_either(tmp_path: Path, odd: str) -> 
         load_line(tmp_path / "line.yaml")
 
 
+def test_every_setting_is_explained_to_who_writes_a_line(tmp_path: Path) -> None:
+    explained = "".join(
+        (ROOT / name).read_text() for name in ("deploy/line.example.yaml", "docs/plc.md")
+    )
+    words = set(re.findall(r"\w+", explained))
+    schema = LineSettings.model_json_schema()
+    fields = set(schema["properties"]).union(*(m["properties"] for m in schema["$defs"].values()))
+    assert fields - words == set()
+
+
+def test_what_the_example_leaves_out_is_what_holds_without_it() -> None:
+    """Settings in comments of the form ``# key: value`` that are numbers say the defaults."""
+    told = re.findall(
+        r"^ *# +(\w+): +([\d.]+) +#", (ROOT / "deploy/line.example.yaml").read_text(), re.MULTILINE
+    )
+    schema = LineSettings.model_json_schema()
+    said = [schema, schema["$defs"]["ModbusGateSettings"]]
+    said += [m for name, m in schema["$defs"].items() if "Gate" not in name]
+    defaults = {key: field.get("default") for m in said for key, field in m["properties"].items()}
+    assert len(told) >= 6
+    assert {key: float(value) for key, value in told} == {key: defaults[key] for key, _ in told}
+
+
 def test_every_setting_describes_itself_and_names_its_unit() -> None:
     units = ("_ms", "_us", "_hz", "_db", "_mb", "_px", "_px_per_s", "_percent")
     schema = LineSettings.model_json_schema()
