@@ -221,6 +221,16 @@ def _exported(teacher: Teacher, models: Path, sha256: str | None) -> Path:
 
 
 def cache_folder() -> Path:
-    """Where converted teachers are kept."""
+    """Where converted teachers are kept.
+
+    Raises:
+        EngineError: nothing says where: the user has no home, as one that a container is given by number.
+    """
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "inspector"
+    try:
+        return (Path(base) if base else Path.home() / ".cache") / "inspector"
+    except RuntimeError as error:
+        raise EngineError(
+            "there is no folder for the teacher's graph: this user has no home",
+            "set XDG_CACHE_HOME to a folder that can be written",
+        ) from error

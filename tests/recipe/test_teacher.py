@@ -348,3 +348,13 @@ def test_positions_on_their_own_grid_stay_and_elsewhere_follow_torch(prefix: int
     assert np.array_equal(resampled[:prefix], positions[:prefix])
     ours = resampled[prefix:].reshape(16, 56, 8)
     assert np.abs(ours - wanted[0].permute(1, 2, 0).numpy()).max() < 1e-4
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    with pytest.raises(EngineError, match="no home; set XDG_CACHE_HOME"):
+        teacher_path(Teacher(), Path("models"))
