@@ -1,8 +1,10 @@
 # The runtime of a line: no torch, no training code's dependencies.
 #   docker build -t inspector .                                             CPU
 #   docker build -t inspector-gpu --build-arg ENGINE=tensorrt-rtx .         desktop GPU; others: tensorrt
-#   docker run --network host -v /etc/inspector:/etc/inspector:ro -v inspector:/var/lib/inspector \
-#     -v /opt/ArenaSDK_Linux_x64:/opt/ArenaSDK_Linux_x64:ro inspector       and on a GPU: --gpus all … inspector-gpu
+#   docker run -d --restart unless-stopped --network host -v /etc/inspector:/etc/inspector:ro \
+#     -v inspector:/var/lib/inspector -v /opt/ArenaSDK_Linux_x64:/opt/ArenaSDK_Linux_x64:ro inspector
+#     on a GPU: --gpus all … inspector-gpu; a gate on GPIO: --device /dev/gpiochip0 --ulimit rtprio=1
+# --restart: after a power cut camera and PLC may come up later than this computer; the line tries until they do.
 # In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01; metrics stay
 # on port 9108, of all addresses or of 127.0.0.1, where the health check asks for them.
 # --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
