@@ -126,6 +126,11 @@ def run_demo(options: DemoOptions) -> int:
         InspectorError: the plant or the line could not be started; the message names the remedy.
     """
     faults = scenario(options.faults)
+    if not MODELS.is_dir():
+        raise InspectorError(
+            "the demo's networks are in the project's folder, not in what pip installs",
+            "run make demo in a checkout of the project",
+        )
     # Whoever ends the demo politely ends it as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()

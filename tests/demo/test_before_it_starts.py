@@ -1,4 +1,4 @@
-"""The demo empties its folder before it starts: only one that is its own."""
+"""What the demo sees to before it starts: its networks, and a folder of its own, which it empties."""
 
 from pathlib import Path
 
@@ -25,6 +25,16 @@ def test_a_folder_of_somebody_elses_is_left_as_it_is(tmp_path: Path) -> None:
     assert done.exit_code == 2
     assert "holds what is no demo's" in done.stderr
     assert (tmp_path / "thesis.txt").read_text() == "the only copy"
+
+
+def test_installed_without_the_projects_folder_it_says_where_it_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.demo.plant.MODELS", tmp_path / "models")
+    done = CliRunner().invoke(app, ["demo", "--directory", str(tmp_path / "demo")])
+    assert done.exit_code == 2
+    assert "run make demo in a checkout" in done.stderr
+    assert not (tmp_path / "demo").exists()
 
 
 def test_a_file_in_the_folders_place_is_one_clear_line(tmp_path: Path) -> None:
