@@ -403,7 +403,8 @@ class GateProgram:
                     part.action = GateAction.DIVERTED
                 else:
                     part.action = GateAction.DIVERTED_BY_DEFAULT
-                if part.action is not GateAction.PASSED and part.lost is None:
+                awaited = part.action is not GateAction.PASSED and part.lost is None
+                if self.parameters.confirm_ns and awaited:
                     self._unseen_in_chute.append(self.now_ns)
                 self.gate_count = max(self.gate_count, part.number)
                 self.gate_results.append((part.number, part.action, part.why))

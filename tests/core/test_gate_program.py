@@ -1,5 +1,6 @@
 """The PLC's program, scan by scan. Times are in ms; a scan every 5."""
 
+import pickle
 import random
 
 from inspector.core.belt import BeltLimits
@@ -318,3 +319,15 @@ def run_at_random(dice: random.Random) -> int:
             assert all(o == OK for _, o in decided)
             assert all(t > at for t, _ in decided), "open on a result from before the part"
     return opened
+
+
+def test_a_program_that_rejects_all_day_keeps_nothing_of_the_parts_that_are_gone() -> None:
+    bench = Bench()
+    kept = []
+    for number in range(1, 301):
+        bench.until(bench.now + 100, edges=1)
+        bench.results = {number: LineResult(number, NOK, 2)}
+        if number in (100, 300):
+            kept.append(len(pickle.dumps(bench.program)))
+    # Two hundred parts later only the numbers themselves have become longer.
+    assert kept[1] - kept[0] < 200
