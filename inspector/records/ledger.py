@@ -1,8 +1,8 @@
 """The ledger: one SQLite file, one row per part, the audit trail, and how far the journal was read.
 
 The journal's position moves in the same transaction as the rows it covers, so every row arrives exactly
-once, whoever dies. Nothing that arrives is thrown away: what cannot be a row is kept in ``refused``. What
-has become too much goes in the order in which it came, whatever the clock said when it did.
+once, whoever dies. What cannot be a row is counted and kept in ``refused``. What has become too much goes in
+the order in which it came, whatever the clock said when it did.
 """
 
 import json
@@ -20,7 +20,8 @@ from inspector.core.errors import RecordsError
 from inspector.core.part import PartId
 from inspector.records.journal import JournalLine
 from inspector.records.row import LedgerEvent, LedgerRow, utc_text
-from inspector.records.schema import APPLICATION_ID, FROM_VERSION_1, SCHEMA, SCHEMA_VERSION
+from inspector.records.schema import APPLICATION_ID, SCHEMA, SCHEMA_VERSION, UPGRADES
+from inspector.telemetry.metrics import DROPPED
 
 _BUSY_TIMEOUT_AT_START_MS = 2000
 _BUSY_TIMEOUT_MS = 100
@@ -29,6 +30,8 @@ ROW_BYTES = 500
 """A part's row with all its stages and its place in every index."""
 EVENTS_KEPT = 1_000_000
 """Decades of an audit trail, or three weeks of a camera that comes and goes every other second: 0.3 GB."""
+REFUSED_KEPT = 10_000
+"""Lines that cannot be rows, mostly of some hundred bytes: enough to see what is wrong by them."""
 # Deleted in some hundredths of a second, and in the long run more than all lanes together bring.
 _OLDEST_AT_ONCE = 1000
 
@@ -100,6 +103,7 @@ class Ledger:
                 "give this user write access to it, or set records.directory to another folder",
             ) from error
         self._file = file
+        self._refused = 0
         self._connection = sqlite3.connect(file, isolation_level=None)
         try:
             self._prepare(file)
@@ -138,6 +142,7 @@ class Ledger:
             LedgerUnavailableError: locked or the disk is full; call again with the same.
             RecordsError: the file is damaged.
         """
+        self._refused = 0
         with self._transaction() as database:
             rows = sum(self._take(line) for line in lines)
             database.executemany(
@@ -157,6 +162,7 @@ class Ledger:
                 "DELETE FROM journal_positions WHERE segment = ?",
                 [(segment,) for segment in segments_gone],
             )
+        DROPPED.labels("all", "journal_line").inc(self._refused)
         self.positions.update((line.segment, line.end) for line in lines)
         for segment in segments_gone:
             self.positions.pop(segment, None)
@@ -183,20 +189,21 @@ class Ledger:
 
         Oldest is what arrived first: a wall clock that jumps makes no row older than it is. The newest row
         of each lane stays, since the line goes on from there when it starts. Of the audit trail the newest
-        ``EVENTS_KEPT`` stay.
+        ``EVENTS_KEPT`` stay, and of what cannot be a row the newest ``REFUSED_KEPT``.
 
         Raises:
             LedgerUnavailableError: locked or the disk is full; nothing was deleted.
             RecordsError: the file is damaged.
         """
         with self._transaction() as database:
+            for table, kept in (("events", EVENTS_KEPT), ("refused", REFUSED_KEPT)):
+                database.execute(
+                    f"DELETE FROM {table} WHERE id IN (SELECT id FROM {table} "  # noqa: S608
+                    f"WHERE id <= (SELECT max(id) FROM {table}) - ? ORDER BY id LIMIT ?)",
+                    (kept, _OLDEST_AT_ONCE),
+                )
             oldest = self._oldest_rows() if self.size > limit_bytes else []
             database.executemany("DELETE FROM parts WHERE id = ?", oldest)
-            database.execute(
-                "DELETE FROM events WHERE id IN (SELECT id FROM events "
-                "WHERE id <= (SELECT max(id) FROM events) - ? ORDER BY id LIMIT ?)",
-                (EVENTS_KEPT, _OLDEST_AT_ONCE),
-            )
         return len(oldest)
 
     def close(self) -> None:
@@ -230,9 +237,10 @@ class Ledger:
             verdict = database.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
                 raise _damaged(file, verdict)
-        if known and version == 1:
+        if known and version < SCHEMA_VERSION:
+            upgrade = "".join(UPGRADES[version - 1 :])
             database.executescript(
-                f"BEGIN IMMEDIATE; {FROM_VERSION_1} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {upgrade} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
             )
         self.positions: dict[str, int] = dict(
             database.execute("SELECT segment, position FROM journal_positions")
@@ -310,8 +318,10 @@ class Ledger:
 
     def _refuse(self, source: str, why: str, line: bytes) -> None:
         _log.error("journal_line_refused", source=source, why=why, kept_in="table refused")
+        self._refused += 1
         self._connection.execute(
-            "INSERT OR REPLACE INTO refused VALUES (?, ?, ?)", (source, why, line)
+            "INSERT INTO refused (source, why, line) VALUES (?, ?, ?) ON CONFLICT (source) DO NOTHING",
+            (source, why, line),
         )
 
 

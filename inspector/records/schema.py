@@ -1,6 +1,6 @@
 """The ledger's tables. Times are UTC text, durations ns; what a person queries needs no decoding."""
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x49_4E_53_50
 """``INSP`` in the file's header: tells ``file`` and us what this is."""
 
@@ -55,10 +55,11 @@ CREATE TABLE events (
 
 -- Journal lines that cannot become a row, byte for byte: torn, damaged, contradicting a constraint.
 CREATE TABLE refused (
-    source TEXT PRIMARY KEY,
+    id INTEGER PRIMARY KEY,
+    source TEXT NOT NULL UNIQUE,
     why TEXT NOT NULL,
     line BLOB NOT NULL
-) STRICT, WITHOUT ROWID;
+) STRICT;
 
 -- How far each journal segment was taken; moves in the same transaction as the rows it covers.
 CREATE TABLE journal_positions (
@@ -67,4 +68,18 @@ CREATE TABLE journal_positions (
 ) STRICT, WITHOUT ROWID;
 """
 
-FROM_VERSION_1 = "ALTER TABLE events ADD COLUMN newest_part INTEGER;"
+UPGRADES = (
+    "ALTER TABLE events ADD COLUMN newest_part INTEGER;",
+    """
+    ALTER TABLE refused RENAME TO refused_without_order;
+    CREATE TABLE refused (
+        id INTEGER PRIMARY KEY,
+        source TEXT NOT NULL UNIQUE,
+        why TEXT NOT NULL,
+        line BLOB NOT NULL
+    ) STRICT;
+    INSERT INTO refused (source, why, line) SELECT source, why, line FROM refused_without_order;
+    DROP TABLE refused_without_order;
+    """,
+)
+"""From each version to the next, version 1 first."""

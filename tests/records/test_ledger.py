@@ -13,6 +13,7 @@ from inspector.records.journal import JournalLine
 from inspector.records.ledger import ROW_BYTES, Ledger, LedgerUnavailableError, ledger_file
 from inspector.records.reading import Box, newest_part, open_ledger
 from inspector.records.row import LedgerEvent, Record, inspection_started, utc_text
+from inspector.telemetry.metrics import DROPPED
 from tests.records.plant import NOON_NS, row_of
 
 
@@ -20,6 +21,13 @@ def lines(*records: Record, segment: str = "00000001-ab.jsonl") -> list[JournalL
     return [
         JournalLine(segment, start=100 * i, end=100 * (i + 1), content=b"...", record=record)
         for i, record in enumerate(records)
+    ]
+
+
+def torn(count: int, segment: str = "00000001-ab.jsonl") -> list[JournalLine]:
+    return [
+        JournalLine(segment, start=100 * n, end=100 * (n + 1), content=b"?" * 500, record=None)
+        for n in range(count)
     ]
 
 
@@ -149,8 +157,38 @@ def test_where_a_start_lies_among_the_rows_is_known(tmp_path: Path) -> None:
         assert reader.newest_before(second) == 2
 
 
+def to_version_2(directory: Path) -> None:
+    """Make a ledger what it was when lines that cannot be rows had no order."""
+    old = sqlite3.connect(ledger_file(directory))
+    old.executescript(
+        """
+        CREATE TABLE of_old (source TEXT PRIMARY KEY, why TEXT NOT NULL, line BLOB NOT NULL)
+            STRICT, WITHOUT ROWID;
+        INSERT INTO of_old SELECT source, why, line FROM refused;
+        DROP TABLE refused;
+        ALTER TABLE of_old RENAME TO refused;
+        PRAGMA user_version = 2;
+        """
+    )
+    old.close()
+
+
+def test_a_ledger_of_the_second_version_keeps_what_it_kept_aside(tmp_path: Path) -> None:
+    Ledger(tmp_path).commit(torn(3))
+    to_version_2(tmp_path)
+    ledger = Ledger(tmp_path)
+    ledger.commit(torn(2, segment="00000002-cd.jsonl"))
+
+    kept = query(tmp_path, "SELECT source FROM refused ORDER BY id")
+    assert [source for (source,) in kept] == [
+        *("00000001-ab.jsonl:0", "00000001-ab.jsonl:100", "00000001-ab.jsonl:200"),
+        *("00000002-cd.jsonl:0", "00000002-cd.jsonl:100"),
+    ]
+
+
 def test_a_ledger_of_the_first_version_is_carried_over(tmp_path: Path) -> None:
     Ledger(tmp_path).commit(lines(LedgerEvent(NOON_NS, "camera_lost"), row_of(1)))
+    to_version_2(tmp_path)
     old = sqlite3.connect(ledger_file(tmp_path))
     old.executescript("ALTER TABLE events DROP COLUMN newest_part; PRAGMA user_version = 1;")
     old.close()
@@ -248,6 +286,29 @@ def test_the_audit_trail_has_a_bound_of_its_own(
 
     with open_ledger(tmp_path) as reader:
         assert [details["n"] for *_, details in reader.events()] == list(range(99, 69, -1))
+
+
+def test_lines_that_are_no_rows_do_not_drive_out_those_that_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.records.ledger.REFUSED_KEPT", 30)
+    ledger = Ledger(tmp_path)
+    ledger.commit(lines(*(row_of(n) for n in range(1, 101))))
+    told = DROPPED.labels("all", "journal_line")
+    before = told._value.get()
+    for thousand in range(3):
+        # The later, the smaller its name: what counts is when it came.
+        ledger.commit(torn(1000, segment=f"{9 - thousand:08d}-ab.jsonl"))
+        ledger.make_room(500_000)
+    while ledger.make_room(500_000):
+        pass
+
+    assert numbers(tmp_path) == list(range(1, 101))
+    assert told._value.get() - before == 3000
+    kept = query(tmp_path, "SELECT source FROM refused ORDER BY id")
+    assert [source for (source,) in kept] == [
+        f"00000007-ab.jsonl:{100 * n}" for n in range(970, 1000)
+    ]
 
 
 def test_nothing_is_deleted_while_the_ledger_is_locked(tmp_path: Path) -> None:
