@@ -37,7 +37,7 @@ from inspector.inspection.sight_process import sights
 from inspector.inspection.workbench import Workbench
 from inspector.records.journal import Journal
 from inspector.records.pictures import PictureSender
-from inspector.records.reading import newest_part
+from inspector.records.reading import newest_number
 from inspector.records.row import LedgerEvent, inspection_started
 from inspector.records.status import LineState, LineStatus, write_status
 from inspector.telemetry import metrics
@@ -231,29 +231,25 @@ def _eyes(
     return Eyes(acquisition, judge.examine, judge.cups, judge.label, prove=judge.prove)
 
 
-def _resume(
-    directory: Path, lane: str, first_contact: Path
-) -> Callable[[int, int], tuple[int, int] | None]:
-    """Where a lane's rows go on: after the newest in the records, else after the first contact.
+def _resume(directory: Path, lane: str, first_contact: Path) -> Callable[[int, int], int]:
+    """After which part the rows of a count begin: the newest in the records, else that of the first contact.
 
     At the very first contact with a PLC its earlier parts are not ours, and no rows are owed for them;
     that moment is noted, so that a process killed before its first row still knows.
     """
 
-    def past(session: int, count: int) -> tuple[int, int] | None:
-        newest = newest_part(directory, lane)
-        if newest is not None and newest.session == session:
-            return session, newest.number
+    def past(session: int, count: int) -> int:
+        newest = newest_number(directory, lane, session)
         if newest is not None:
-            return session, 0
+            return newest
         try:
             noted = json.loads(first_contact.read_text())
             if noted["session"] == session:
-                return session, int(noted["count"])
+                return int(noted["count"])
         except (OSError, ValueError, KeyError):
             pass
         first_contact.write_text(json.dumps({"session": session, "count": count}))
-        return session, count
+        return count
 
     return past
 

@@ -67,8 +67,8 @@ class Lane:
         workbench: where its frames are looked at.
         books: where its parts are recorded.
         changeover: which recipe judges.
-        resume: what its parts have been told of before: the ledger's newest part and the parts seen at
-            the line's first contact with the PLC; None where there is no past.
+        resume: given a session and its count, the last of its parts that needs no row any more: it has
+            one, or was there before the line first met the PLC; 0 where there is none.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class Lane:
         workbench: Workbench,
         books: Bookkeeping,
         changeover: Changeover,
-        resume: Callable[[int, int], tuple[int, int] | None],
+        resume: Callable[[int, int], int],
     ) -> None:
         part = settings.part
         self.settings = settings
@@ -105,8 +105,7 @@ class Lane:
             RejectLimits(alarm.in_a_row, alarm.share_percent / 100, alarm.of_parts)
         )
         self._stopped_by_alarm = False
-        self._met_plc = False
-        self._highest = (0, 0)
+        self._highest: tuple[int, int] | None = None
         self._doubt_since_ns: int | None = None
         self._software = settings.camera.trigger == "software"
         self._triggered = (0, 0)
@@ -117,6 +116,9 @@ class Lane:
         self._free_run = settings.camera.trigger == "free_run"
         self._crossing: Crossing | None = None
         self._session = int(time.time())
+        # A clock without a battery may stand where it stood at a start before.
+        while self._free_run and resume(self._session, 0):
+            self._session += 1
         self._counted = 0
         self._unwatched_until_ns: int | None = None
         self._cups: OrderedDict[FrameKey, tuple[CupOutline, ...]] = OrderedDict()
@@ -144,6 +146,7 @@ class Lane:
             case CameraHealth():
                 self._camera(event)
             case GateAnswered(reading=reading):
+                self._meet(reading, now_ns)
                 counts_anew = self._counts_anew_in_disguise(reading)
                 doubt = self._doubt_about_plc_clock(reading, now_ns) or counts_anew
                 self.books.plc(up=not doubt, reason=doubt)
@@ -228,12 +231,6 @@ class Lane:
         """The PLC's photo-eye events since the last exchange; in free run it counts none."""
         if self._free_run:
             return
-        if not self._met_plc:
-            self._met_plc = True
-            past = self._resume(reading.session, reading.part_count)
-            if past is not None:
-                self._tracker.resume_after(*past)
-                self._highest = past
         if self._doubt_since_ns is not None:
             return  # what is told now is told again with every exchange, until eight newer parts came
         for eye in reading.photo_eyes:
@@ -265,16 +262,28 @@ class Lane:
             "part.min_interval_ms if parts lie farther apart"
         )
 
+    def _meet(self, reading: Incoming, now_ns: int) -> None:
+        """A count that is new to this process goes on after the rows that there are of it."""
+        session = reading.session
+        if self._free_run or self._tracker.has_ended(session):
+            return
+        if self._highest is None or self._highest[0] != session:
+            number = self._resume(session, reading.part_count if self._highest is None else 0)
+            self._highest = (session, number)
+            self._do(self._tracker.resume_after(session, number, now_ns), now_ns)
+
     def _counts_anew_in_disguise(self, reading: Incoming) -> str:
         """Why parts get no verdict: the PLC gives them numbers that had theirs; empty while it does not."""
-        session, number = self._highest
-        if not self._free_run and self._tracker.has_ended(reading.session):
+        if self._highest is None:  # in free run
+            return ""
+        if self._tracker.has_ended(reading.session):
             return (
                 f"the PLC counts under session {reading.session} again, which has ended; let its program "
                 "take another that was not there before whenever its count begins anew (docs/plc.md)"
             )
-        if reading.session != session or reading.part_count >= number:
-            self._highest = (reading.session, reading.part_count)
+        session, number = self._highest
+        if reading.part_count >= number:
+            self._highest = (session, reading.part_count)
             return ""
         return (
             f"the PLC counts anew under the same session {session}: part {reading.part_count} after "
@@ -347,8 +356,8 @@ class Lane:
             remedy="frames lie so far apart that a cup may cross between them: look at camera, network and "
             "load, or raise camera.frame_rate_hz",
         )
+        self._do(self._tracker.resume_after(self._session, self._counted, now_ns), now_ns)
         self._do(self._tracker.watched(self._session, until_ns, now_ns), now_ns)
-        self._tracker.resume_after(self._session, self._counted)
 
     def _outline(self, inspect: Inspect) -> CupOutline | None:
         """Free run: the cup that the part is, among those seen in its frame."""

@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +138,16 @@ class LedgerReader:
         )
         return found[0] if found else None
 
+    def taken(self) -> dict[str, int]:
+        """How far each journal segment is in the ledger, by its file name."""
+        return dict(self._connection.execute("SELECT segment, position FROM journal_positions"))
+
+    def newest_number(self, lane: str, session: int) -> int | None:
+        """The highest number of a part of this session, None where it has no row."""
+        query = "SELECT max(number) FROM parts WHERE lane = ? AND session = ?"
+        number: int | None = self._connection.execute(query, (lane, session)).fetchone()[0]
+        return number
+
     def newest(self, lane: str) -> PartId | None:
         """The lane's part whose row arrived last."""
         row = self._connection.execute(
@@ -181,32 +191,37 @@ def open_ledger(directory: Path) -> Iterator[LedgerReader]:
         reader.close()
 
 
-def newest_part(directory: Path, lane: str) -> PartId | None:
-    """The lane's last recorded part, whether its row is in the ledger yet or still in the journal.
+def newest_number(directory: Path, lane: str, session: int) -> int | None:
+    """The last part of a session with a row, whether that is in the ledger yet or still in the journal.
 
-    A line that starts fills the rows between this one and the PLC's count with ``unseen``.
+    A line that meets a count fills the rows between this part and the PLC's count with ``unseen``.
+
+    Returns:
+        0 where the lane has rows of other sessions only, None where it has none.
     """
-    # The journal first: what the records process takes meanwhile is then found twice, never missed.
-    waiting = _journal_parts(directory, lane)
     try:
         with open_ledger(directory) as ledger:
-            for part in reversed(waiting):
-                if ledger.part(part) is None:
-                    return part
-            return ledger.newest(lane)
+            # In this order: what the records process takes meanwhile is then found twice, never missed.
+            waiting = _waiting_parts(directory, lane, ledger.taken())
+            known = ledger.newest_number(lane, session)
+            empty = known is None and ledger.newest(lane) is None
     except sqlite3.Error:
         # There is none yet, or it is damaged: the journal knows whatever came since.
-        return waiting[-1] if waiting else None
+        waiting = _waiting_parts(directory, lane, {})
+        known, empty = None, True
+    if empty and not waiting:
+        return None
+    return max([known or 0, *(part.number for part in waiting if part.session == session)])
 
 
-def _journal_parts(directory: Path, lane: str) -> list[PartId]:
+def _waiting_parts(directory: Path, lane: str, taken: Mapping[str, int]) -> list[PartId]:
     found: list[PartId] = []
     for path in segments(directory):
         try:
             with path.open("rb") as file:
                 found += [
                     line.record.verdict.part
-                    for line in read_lines(file, path.name, 0, complete=False)
+                    for line in read_lines(file, path.name, taken.get(path.name, 0), complete=False)
                     if isinstance(line.record, LedgerRow)
                 ]
         except FileNotFoundError:

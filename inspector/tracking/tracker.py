@@ -128,13 +128,15 @@ class Tracker:
 
     # -- events ------------------------------------------------------------------------------------
 
-    def resume_after(self, session: int, number: int) -> None:
-        """Before the first event: the last part in the ledger. Parts counted since get their rows.
+    def resume_after(self, session: int, number: int, now_ns: int) -> list[Effect]:
+        """Before the first event of a count: its last part in the ledger. Parts counted since get their rows.
 
-        With ``(session, 0)`` rows begin with part 1; without this call, with the first part seen.
+        With ``(session, 0)`` rows begin with part 1; without this call, with part 1 as well, but for the
+        very first count, whose rows then begin with the first part seen.
         """
-        self._session = session
+        effects = [] if session == self._session else self._begin_session(session, 1, now_ns)
         self._last_number = number
+        return effects
 
     def photo_eye(self, session: int, number: int, at_ns: int, now_ns: int) -> list[Effect]:
         """The PLC counted part ``number`` at host time ``at_ns``. Known numbers have no effect."""

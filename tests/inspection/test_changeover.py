@@ -98,7 +98,7 @@ class Line:
             bench,
             books,
             self._changeover,
-            lambda session, _count: (session, 0),
+            lambda _session, _count: 0,
         )
 
     def run(self, until_ms: int) -> list[tuple[str, str]]:

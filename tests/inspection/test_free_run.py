@@ -70,7 +70,7 @@ class FreeRun:
         eyes = Eyes(nothing, nothing, nothing, RECIPE)
         jobs = {0: Path("none"), 1: Path("none")}
         changeover = Changeover("lane-1", jobs, lambda _path: eyes, ignore)
-        self.lane = Lane(lane, eyes, gate, bench, books, changeover, lambda _session, _count: None)
+        self.lane = Lane(lane, eyes, gate, bench, books, changeover, lambda _session, _count: 0)
 
     def shows(self, exposed_ms: int, cups: list[tuple[float, bool]], fault: str = "") -> None:
         """A frame exposed then shows cups at these x, whole or cut."""

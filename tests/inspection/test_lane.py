@@ -1,9 +1,10 @@
 """What a lane does with what it is told, seen from what it tells gate, books and camera."""
 
 import queue
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,11 +15,12 @@ from inspector.core.verdict import Outcome, Reason, Verdict
 from inspector.gate import JOB_REFUSED, Incoming, LineState
 from inspector.gate.protocol import PhotoEye
 from inspector.inspection.changeover import Changeover
-from inspector.inspection.events import Examined, GateAnswered
+from inspector.inspection.events import Examined, GateAnswered, Located
 from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination
 from inspector.inspection.lane import Lane
 from inspector.tracking import RejectAlarm, frame_key
+from inspector.vision import CupOutline
 
 MS = 1_000_000
 
@@ -28,7 +30,7 @@ def a_lane(
     *,
     stop: bool = False,
     trigger: Trigger = "hardware",
-    newest: int = 0,
+    rows: Mapping[int, int] = MappingProxyType({}),
     camera_ready: bool = False,
 ) -> Lane:
     """A lane that notes what it tells gate, books and camera; nothing else is there."""
@@ -47,7 +49,9 @@ def a_lane(
     books: Any = SimpleNamespace(
         plc=lambda up, reason: said.update(plc_up=up, plc_reason=reason),
         gate=ignore,
-        closed=ignore,
+        closed=lambda closed: said.setdefault("closed", []).append(
+            (closed.part.session, closed.part.number)
+        ),
         dropped=lambda what, *_count: said.setdefault("dropped", []).append(what),
         camera_ready=camera_ready,
         event=ignore,
@@ -61,6 +65,7 @@ def a_lane(
         reopen=lambda reason: said.update(reopened=reason),
     )
     workbench: Any = SimpleNamespace(
+        locate=lambda _frame: True,
         examine=lambda part, frame, _outline, _deadline: said.update(asked=(part, frame)) or True,
         look_with=lambda _lane, eyes: said.update(looks_with=eyes.label),
     )
@@ -73,7 +78,13 @@ def a_lane(
     said["loaded"] = queue.Queue()
     old = eyes_of("old", camera)
     return Lane(
-        settings, old, gate, workbench, books, changeover, lambda session, _count: (session, newest)
+        settings,
+        old,
+        gate,
+        workbench,
+        books,
+        changeover,
+        lambda session, _count: rows.get(session, 0),
     )
 
 
@@ -225,10 +236,44 @@ def test_a_plc_that_returns_to_a_session_that_has_ended_is_told_with_its_remedy(
 
 def test_a_plc_that_counted_anew_while_the_line_was_away_is_told_with_its_remedy() -> None:
     said: dict[str, Any] = {}
-    lane = a_lane(said, newest=100)
+    lane = a_lane(said, rows={7: 100})
     for now_ns in (300 * MS, 310 * MS):
         lane.handle(reading(1, now_ns), now_ns)
     assert not said["plc_up"]
+
+
+def test_a_plc_that_returns_to_a_session_of_which_there_are_rows_is_told_with_its_remedy() -> None:
+    """Loaded anew it counts its starts from 1 again: each part's row was refused, and nobody was told."""
+    said: dict[str, Any] = {}
+    lane = a_lane(said, rows={1: 100})
+    for session in (57, 1):
+        for number in (0, 1):
+            told = reading(number, number * 300 * MS + 10 * MS)
+            told = replace(told, reading=replace(told.reading, session=session))
+            lane.handle(told, number * 300 * MS + 10 * MS)
+    assert not said["plc_up"]
+    assert "counts anew under the same session 1: part 1 after 100; let" in said["plc_reason"]
+    lane.tick(3_000 * MS)
+    # Part 1 of session 57 is known to be over; part 1 of session 1 has its row of before.
+    assert said["closed"] == [(57, 1)]
+
+
+def test_in_free_run_a_count_has_a_session_of_which_there_are_no_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A computer whose clock has no battery starts at the same time twice."""
+    monkeypatch.setattr("time.time", lambda: 1_000.5)
+    for rows in ({}, {1_000: 40}, {1_000: 40, 1_001: 90}):
+        said: dict[str, Any] = {}
+        lane = a_lane(said, trigger="free_run", rows=rows)
+        for exposed_ms in range(0, 3_000, 50):
+            frame = replace(a_frame(1), frame_id=exposed_ms, width=2880, exposed_ns=exposed_ms * MS)
+            lane.handle(frame, frame.exposed_ns)
+            x = 1440 + 7.0 * (exposed_ms - 1_000)
+            cups = (CupOutline(x, 4.0, 2.0, True, 1.0, 1.0),) if 0 <= x <= 2880 else ()
+            lane.handle(Located(frame, cups), frame.exposed_ns)
+            lane.tick(frame.exposed_ns)
+        assert said["closed"] == [(1_000 + len(rows), 1)]
 
 
 def test_in_free_run_the_gate_gets_no_heartbeat_while_the_plcs_clock_is_not_known() -> None:

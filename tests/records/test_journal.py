@@ -24,7 +24,7 @@ from inspector.records.journal import (
     writer_is_gone,
 )
 from inspector.records.ledger import ledger_file
-from inspector.records.reading import newest_part
+from inspector.records.reading import newest_number
 from inspector.records.row import LedgerEvent, LedgerRow, Record
 from tests.records.plant import REPOSITORY, row_of
 
@@ -234,22 +234,23 @@ def test_a_directory_that_cannot_be_written_is_told_with_its_remedy(tmp_path: Pa
         Journal(tmp_path / "records")
 
 
-def test_the_newest_part_is_found_before_there_is_a_ledger(tmp_path: Path) -> None:
+def test_the_newest_row_is_found_before_there_is_a_ledger(tmp_path: Path) -> None:
     journal = Journal(tmp_path)
     for number in (1, 2, 3):
         journal.append(row_of(number))
     journal.append(row_of(9, lane="lane-2"))
 
-    assert newest_part(tmp_path, "lane-1") == PartId("lane-1", 7, 3)
-    assert newest_part(tmp_path, "lane-3") is None
+    assert newest_number(tmp_path, "lane-1", 7) == 3
+    assert newest_number(tmp_path, "lane-1", 8) == 0
+    assert newest_number(tmp_path, "lane-3", 7) is None
 
 
-def test_the_newest_part_is_found_beside_a_damaged_ledger(tmp_path: Path) -> None:
+def test_the_newest_row_is_found_beside_a_damaged_ledger(tmp_path: Path) -> None:
     """Inspection asks when it starts, perhaps anew: it must not die of a file that it does not need."""
     ledger_file(tmp_path).write_bytes(b"this is no database" * 1000)
-    assert newest_part(tmp_path, "lane-1") is None
+    assert newest_number(tmp_path, "lane-1", 7) is None
     journal = Journal(tmp_path)
     for number in (1, 2, 3):
         journal.append(row_of(number))
 
-    assert newest_part(tmp_path, "lane-1") == PartId("lane-1", 7, 3)
+    assert newest_number(tmp_path, "lane-1", 7) == 3

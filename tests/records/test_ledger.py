@@ -9,10 +9,10 @@ import pytest
 from inspector.core.errors import RecordsError
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
-from inspector.records.journal import JournalLine
+from inspector.records.journal import Journal, JournalLine, read_lines, segments
 from inspector.records.ledger import ROW_BYTES, Ledger, LedgerUnavailableError, ledger_file
-from inspector.records.reading import Box, newest_part, open_ledger
-from inspector.records.row import LedgerEvent, Record, inspection_started, utc_text
+from inspector.records.reading import Box, newest_number, open_ledger
+from inspector.records.row import LedgerEvent, LedgerRow, Record, inspection_started, utc_text
 from inspector.telemetry.metrics import DROPPED
 from tests.records.plant import NOON_NS, row_of
 
@@ -215,6 +215,27 @@ def numbers(directory: Path, lane: str = "lane-1") -> list[object]:
     return [number for (number,) in rows]
 
 
+def test_a_count_goes_on_after_its_own_newest_row_wherever_that_is_and_whoever_came_since(
+    tmp_path: Path,
+) -> None:
+    def of(session: int, number: int) -> LedgerRow:
+        row = row_of(number)
+        part = replace(row.verdict.part, session=session)
+        return replace(row, verdict=replace(row.verdict, part=part))
+
+    journal = Journal(tmp_path)
+    for record in (of(7, 1), of(7, 2), of(8, 1)):
+        journal.append(record)
+    (segment,) = segments(tmp_path)
+    with segment.open("rb") as file:
+        Ledger(tmp_path).commit(list(read_lines(file, segment.name, 0, complete=False)))
+    journal.append(of(8, 2))
+
+    found = {session: newest_number(tmp_path, "lane-1", session) for session in (7, 8, 9)}
+    assert found == {7: 2, 8: 2, 9: 0}
+    assert newest_number(tmp_path, "lane-2", 7) is None
+
+
 def test_when_the_ledger_is_full_the_oldest_rows_go_and_their_room_is_used_again(
     tmp_path: Path,
 ) -> None:
@@ -269,7 +290,7 @@ def test_each_lanes_newest_row_stays_for_the_next_start_to_go_on_from(tmp_path: 
         pass
 
     assert numbers(tmp_path, "lane-2") == [10]
-    assert newest_part(tmp_path, "lane-2") == PartId("lane-2", 7, 10)
+    assert newest_number(tmp_path, "lane-2", 7) == 10
     assert numbers(tmp_path) == [500]
     ledger.commit(lines(row_of(501), segment="00000002-cd.jsonl"))
     with open_ledger(tmp_path) as reader:

@@ -381,7 +381,7 @@ class Plant:
         tracker: Tracker = line.tracker
         if not line.met_plc:
             line.met_plc = True
-            tracker.resume_after(*self._resume(program))
+            self._do(tracker.resume_after(program.session, self._resume(program), self._now))
         # The PLC's clock is mapped onto the host's within a few milliseconds.
         error_ns = int(self._dice.uniform(-3, 3) * MS)
         again = self._dice.random() < TOLD_AGAIN
@@ -396,14 +396,14 @@ class Plant:
         self._do(tracker.watched(program.session, until_ns, self._now))
         self._plan(self._now + POLL_NS, _Kind.EXCHANGE, line)
 
-    def _resume(self, program: GateProgram) -> tuple[int, int]:
+    def _resume(self, program: GateProgram) -> int:
         """As the inspection process does: after the ledger's newest row, or after the first contact."""
         newest = self.witness.newest_row
         if newest is not None:
-            return program.session, newest.number if newest.session == program.session else 0
+            return newest.number if newest.session == program.session else 0
         if self._first_contact is None or self._first_contact[0] != program.session:
             self._first_contact = program.session, program.part_count
-        return self._first_contact
+        return self._first_contact[1]
 
     def _frame(self, what: object) -> None:
         assert isinstance(what, FrameInfo)

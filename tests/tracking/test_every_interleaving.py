@@ -81,7 +81,7 @@ class Lane:
             AssertionError: the claim does not hold in one of them.
         """
         tracker = Tracker(LANE, TIMING, queue_limit=2)
-        tracker.resume_after(1, 0)
+        tracker.resume_after(1, 0, 0)
         tracker.watched(1, -200 * MS, -200 * MS)
         waiting = [(tracker, History())]
         met = {self._state(tracker, History())}

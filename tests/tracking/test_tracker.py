@@ -76,7 +76,7 @@ class Line:
     def clear_until(self, until: float, session: int = SESSION) -> None:
         """The line met the PLC before its first part: nothing was on the belt until then."""
         self.session = session
-        self.tracker.resume_after(session, 0)
+        self.tracker.resume_after(session, 0, 0)
         self.watched(until)
 
     def watched(self, until: float, now: float | None = None) -> None:
@@ -440,7 +440,7 @@ def test_a_part_learned_of_after_its_deadline_is_unseen() -> None:
 
 def test_the_gap_while_the_line_was_down_is_filled_from_the_ledger() -> None:
     line = Line()
-    line.tracker.resume_after(SESSION, 40)
+    line.tracker.resume_after(SESSION, 40, 0)
     for number in (42, 43, 44):
         line.eye(number, at=100 * number, now=4405)
     assert line.outcomes == [(41, "unseen"), (42, "unseen")]
@@ -449,15 +449,27 @@ def test_the_gap_while_the_line_was_down_is_filled_from_the_ledger() -> None:
 
 def test_after_a_restart_the_ledgers_last_part_still_says_how_far_its_successor_is() -> None:
     line = Line()
-    line.tracker.resume_after(SESSION, 40)
+    line.tracker.resume_after(SESSION, 40, 0)
     line.eye(40, at=4000, now=4110)
     line.eye(41, at=4100, now=4110)
     assert line.outcomes == []
     line.tracker = Tracker(LANE, TIMING, 8)
-    line.tracker.resume_after(SESSION, 40)
+    line.tracker.resume_after(SESSION, 40, 0)
     line.eye(40, at=4000, now=4110)
     line.eye(41, at=4069, now=4110)
     assert line.outcomes == [(41, "too_close")]
+
+
+def test_a_count_that_has_rows_of_a_former_life_goes_on_after_them() -> None:
+    line = Line()
+    line.clear_until(-1000)
+    line.eye(1, at=0)
+    line.effects += line.tracker.resume_after(8, 40, ms(300))
+    line.session = 8
+    for number, at in ((3, 310), (40, 320), (41, 400)):
+        line.eye(number, at=at, session=8)
+    assert line.outcomes == [(1, "unseen")]
+    assert line.tracker.open_parts == 1
 
 
 def test_without_a_ledger_rows_begin_with_the_first_part_seen() -> None:

@@ -117,7 +117,7 @@ class Interleavings(RuleBasedStateMachine):
     @initialize(number=st.integers(0, 3))
     def begins_after_the_ledgers_last_part(self, number: int) -> None:
         self.number = number
-        self.tracker.resume_after(self.session, number)
+        self.tracker.resume_after(self.session, number, self.now_ns)
 
     @rule(milliseconds=st.sampled_from([1, 10, 60, 70, 120, 300]))
     def time_passes(self, milliseconds: int) -> None:
@@ -238,7 +238,7 @@ def run_plant(seed: int, parts: int) -> tuple[int, int]:
     shows: dict[FrameKey, int] = {}
     events: list[tuple[int, int, str, object]] = []
     at_ns, epoch, frame_id = 1_000_000_000, 1, 0
-    tracker.resume_after(1, 0)
+    tracker.resume_after(1, 0, 0)
 
     def plan(when_ns: int, kind: str, what: object) -> None:
         events.append((when_ns, len(events), kind, what))
