@@ -161,9 +161,19 @@ class LaneSettings(Settings):
 
     @model_validator(mode="after")
     def _camera_gate_fits(self) -> "LaneSettings":
-        if isinstance(self.gate, CameraGateSettings) and self.camera.trigger != "free_run":
+        gate = self.gate
+        if not isinstance(gate, CameraGateSettings):
+            return self
+        if self.camera.trigger != "free_run":
             raise ValueError(
                 "gate.driver camera needs camera.trigger free_run: where a photo-eye counts, use gpio"
+            )
+        # A pass is asked for once: the next one is begun only if a scan between the two has ended it.
+        apart_ms = 2 * gate.reach_ms + gate.late_ms
+        if self.part.min_interval_ms < apart_ms:
+            raise ValueError(
+                f"part.min_interval_ms must be at least {apart_ms:g}, twice the gate's reach and late_ms: or "
+                "a part close behind one that passes is rejected"
             )
         return self
 

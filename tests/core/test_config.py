@@ -251,6 +251,10 @@ WIRES = {"driver": "gpio", "diverter_line": 17, "photo_eye_line": 18}
         (gate(WIRES | {"late_ms": 30}), "min_interval_ms must be at least 90"),
         (gate(WIRES | {"late_ms": 3}), "late_ms must be at least twice gate.scan_ms"),
         (gate({"driver": "camera"}), "gate.driver camera needs camera.trigger free_run"),
+        (
+            gate({"driver": "camera", "reach_ms": 40}, camera=CAMERA | {"trigger": "free_run"}),
+            "min_interval_ms must be at least 90",
+        ),
         (gate(WIRES, part={"eye_error_ms": 1.5}), "eye_error_ms must be at least"),
         (gate(WIRES | {"photo_eye_line": 17}), "use the same GPIO line"),
     ],
