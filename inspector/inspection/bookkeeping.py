@@ -25,6 +25,8 @@ _LATENCIES = 500
 _CAMERA_SILENT_NS = 3_000_000_000
 _CAMERA_STARTS_NS = 30_000_000_000
 """By then a camera's process has said that it looks for one, or was ended for hanging."""
+_UNSEARCHED_NS = 1_000_000_000
+"""Free run: so long no frame may be searched for cups. For one that is not the line has others."""
 _UNTIMED = Alarm(
     text="When the camera's frames were exposed cannot be told: none is any part's",
     remedy="take a camera whose clock can be latched; `inspector doctor` says whether it can",
@@ -87,6 +89,8 @@ class Bookkeeping:
         self._plc = PlcStatus(up=False)
         self._recipe_fault = recipe_fault
         self._fault = ""
+        self._unsearched_since_ns: int | None = None
+        self._unsearched = ""
         self._reject_alarms: frozenset[RejectAlarm] = frozenset()
         self._stopped_by_alarm = False
         self._gate_watch = GateWatch()
@@ -107,7 +111,7 @@ class Bookkeeping:
     def rejecting(self) -> bool:
         """No part can pass at present: no recipe, camera, time or PLC, or the gate is shut or stands."""
         shut = self._stopped_by_alarm or not self._gate_watch.raised.isdisjoint(_SHUT)
-        able = self.camera_ready and self._timed and self._plc.up
+        able = self.camera_ready and self._timed and self._plc.up and not self._unsearched
         return bool(self._recipe_fault) or shut or not able
 
     @property
@@ -126,6 +130,19 @@ class Bookkeeping:
         for stage, spent_ns in event.examination.stages_ns.items():
             metrics.STAGE_SECONDS.labels(self._lane, stage).observe(spent_ns / 1e9)
         metrics.STAGE_SECONDS.labels(self._lane, "queue").observe(event.queue_ns / 1e9)
+
+    def searched(self, fault: str, now_ns: int) -> None:
+        """Free run: a frame was searched for cups, or why it was not, as "what; remedy".
+
+        While none is searched cups go by unseen: none is a part whose reject would say why.
+        """
+        if not fault:
+            self._unsearched_since_ns, self._unsearched = None, ""
+            return
+        if self._unsearched_since_ns is None:
+            self._unsearched_since_ns = now_ns
+        if now_ns - self._unsearched_since_ns >= _UNSEARCHED_NS:
+            self._unsearched = fault
 
     def forget(self, part: PartId) -> None:
         """What was seen of a part that has its command already: nobody asks for it any more."""
@@ -277,6 +294,9 @@ class Bookkeeping:
         if fault:
             what, _, remedy = fault.partition("; ")
             alarms.append(Alarm(text=f"Cups cannot be compared: {what}", remedy=remedy))
+        if self._unsearched:
+            what, _, remedy = self._unsearched.partition("; ")
+            alarms.append(Alarm(text=f"Cups are not seen: {what}", remedy=remedy))
         if not self._timed:
             alarms.append(_UNTIMED)
         if self._passed_wrongly:

@@ -53,6 +53,10 @@ _FROZEN_AFTER = 5
 """So many parts in a row without a frame while the camera says it is well: it is opened anew."""
 _PATIENCE_NS = 1_000_000_000
 """After a start the PLC's clock is in doubt until an answer is quick."""
+_INCOMPLETE = (
+    "frames come incomplete; look at cable, switch and network card (jumbo frames, receive buffers)"
+)
+_TOO_MANY = "more frames come than can be looked at; lower camera.frame_rate_hz, or free the computer"
 _ON_THEIR_WAY = 256
 """More parts than are between photo-eye and gate, and then between two exchanges."""
 
@@ -294,8 +298,11 @@ class Lane:
         if not self._free_run:
             self._do(self._tracker.frame(frame, now_ns), now_ns)
             return
-        if not frame.complete or not frame.timed:
-            self.books.dropped("frame_not_searched" if frame.timed else "frame_untimed")
+        if not frame.timed:
+            self.books.dropped("frame_untimed")
+            return
+        if not frame.complete:
+            self._unsearched(_INCOMPLETE, now_ns)
             return
         if self._crossing is None:
             self._crossing = Crossing(
@@ -305,21 +312,26 @@ class Lane:
                 self._timing.frame_timeout_ns,
             )
         if not self._workbench.locate(frame):
-            self.books.dropped("frame_not_searched")
+            self._unsearched(_TOO_MANY, now_ns)
 
     def _located(self, located: Located, now_ns: int) -> None:
         """Free run: tell the crossing what the frame shows."""
         if located.fault:
             self._log.error("frame_not_searched", fault=located.fault)
-            self.books.dropped("frame_not_searched")
+            self._unsearched(located.fault, now_ns)
             return
         assert self._crossing is not None
+        self.books.searched("", now_ns)
         self._cups[frame_key(located.frame)] = located.cups
         # As long as the ring may hold the frame: looked for in it again, another cup might be found.
         while len(self._cups) > self.settings.camera.ring_slots:
             self._cups.popitem(last=False)
         sightings = [Sighting(cup.x, cup.y, cup.whole) for cup in located.cups]
         self._number(self._crossing.observe(located.frame, sightings), now_ns)
+
+    def _unsearched(self, fault: str, now_ns: int) -> None:
+        self.books.dropped("frame_not_searched")
+        self.books.searched(fault, now_ns)
 
     def _crossed(self, now_ns: int) -> None:
         assert self._crossing is not None

@@ -19,11 +19,12 @@ from inspector.inspection.eyes import Eyes
 from inspector.inspection.judge import Examination
 from inspector.inspection.sight import Sight
 from inspector.tracking import frame_key
-from inspector.vision import CupOutline, PixelError
+from inspector.vision import CupOutline
 
 _HANGS_NS = 600_000_000_000
 """Longer than any engine takes that is built anew while a frame waits for it: what has not come back by then,
 such as a GPU that answers no more, never will."""
+_OVERWRITTEN = "frames are overwritten before they are looked at; see what else the computer does"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +151,8 @@ class Workbench:
         try:
             raw = job.eyes.acquisition.pixels(frame, sight.room)
             if raw is None:
-                return Located(frame, (), "overwritten before it was looked at")
+                return Located(frame, (), _OVERWRITTEN)
             cups = job.eyes.locate(sight, raw, frame.pixel_format)
-        except (InspectorError, PixelError) as error:
+        except InspectorError as error:
             return Located(frame, (), str(error))
         return Located(frame, cups)

@@ -105,6 +105,23 @@ def test_while_a_reject_is_not_confirmed_nothing_can_pass(books: Bookkeeping) ->
     assert books.status(0).rejecting
 
 
+def test_while_no_frame_can_be_searched_for_cups_nothing_can_pass_and_the_page_says_why(
+    books: Bookkeeping,
+) -> None:
+    """In free run no part is counted then: nothing was rejected, as far as the page knew."""
+    books.plc(up=True, reason="")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    for at_ms in range(0, 1_000, 50):
+        books.searched("frames come incomplete; check the cable", at_ms * MS)
+        assert not books.rejecting, "one frame is no trouble"
+    books.searched("frames come incomplete; check the cable", 1_000 * MS)
+    assert books.rejecting
+    assert "Cups are not seen: frames come incomplete; check the cable" in page(books)
+    books.searched("", 1_050 * MS)
+    assert not books.rejecting
+    assert page(books) == "Running; "
+
+
 def test_a_camera_whose_frames_cannot_be_dated_rejects_everything_and_says_why(
     books: Bookkeeping, journal: Journal
 ) -> None:

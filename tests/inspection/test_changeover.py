@@ -73,6 +73,7 @@ class Line:
             dropped=ignore,
             event=ignore,
             reject_alarms=ignore,
+            searched=ignore,
             camera_ready=False,
         )
         bench: Any = SimpleNamespace(

@@ -41,6 +41,7 @@ class FreeRun:
         self.closed: list[Closed] = []
         self.looked_at: list[CupOutline | None] = []
         self.dropped: list[str] = []
+        self.searched: list[str] = []
         self.events: list[str] = []
         self.commanded: dict[int, Outcome] = {}
         self.link_up = True
@@ -55,6 +56,7 @@ class FreeRun:
             closed=self.closed.append,
             dropped=lambda what, *_count: self.dropped.append(what),
             event=lambda kind, _details: self.events.append(kind),
+            searched=lambda fault, _now_ns: self.searched.append(fault),
             camera_ready=False,
             reject_alarms=ignore,
             recipe=ignore,
@@ -124,6 +126,20 @@ def seen(exposed_ms: float, crossings_ms: list[float]) -> list[tuple[float, bool
     """Where cups that cross the centre at these times stand in a frame, and which are whole."""
     places = [WIDTH / 2 + SPEED_PX_PER_NS * (exposed_ms - at) * MS for at in crossings_ms]
     return [(x, RADIUS <= x <= WIDTH - RADIUS) for x in places if 0 <= x <= WIDTH]
+
+
+def test_why_a_frame_is_not_searched_for_cups_is_told_and_that_the_next_one_is() -> None:
+    """Without a photo-eye a cup in it is no part, and so no reject that says why."""
+    belt = FreeRun()
+    torn = FrameInfo("lane-1", 1, 1, -1, 0, 0, 0, "BayerRG8", MS, 2 * MS, complete=False)
+    belt.gets(torn)
+    belt.shows(50, [], fault="pixel format Mono16 is not supported; set the camera to Mono8")
+    belt.shows_belt(100, [])
+    assert [fault.partition("; ")[0] for fault in belt.searched] == [
+        "frames come incomplete",
+        "pixel format Mono16 is not supported",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("complete", [False, True])

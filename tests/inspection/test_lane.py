@@ -56,6 +56,7 @@ def a_lane(
         camera_ready=camera_ready,
         event=ignore,
         examined=ignore,
+        searched=ignore,
         forget=lambda part: said.update(forgotten=part),
         recipe=lambda label, fault: said.update(recipe=label, fault=fault),
         reject_alarms=lambda raised, stop: said.update(raised=raised, stop=stop),
