@@ -37,17 +37,22 @@ _TOO_MANY = {
 }
 
 _SHUT = {
-    GateCondition.PLC_STOPPED: Alarm(
-        text="The PLC answers, but its program does not run: the gate rejects every cup",
-        remedy="put the PLC into RUN; if it is, see that its program sets READY and counts sequence on",
+    GateCondition.PLC_STOPPED: (
+        "The PLC answers, but its program does not run: the gate rejects every cup",
+        "put the PLC into RUN; if it is, see that its program sets READY and counts sequence on",
     ),
-    GateCondition.HEARTBEAT_UNSEEN: Alarm(
-        text="The gate does not see the line's heartbeat: it rejects every cup",
-        remedy="see that the PLC's program takes this lane's block from where the line writes it, each scan",
+    GateCondition.HEARTBEAT_UNSEEN: (
+        "The gate does not see the line's heartbeat: it rejects every cup",
+        "see that the PLC's program takes this lane's block from where the line writes it, each scan",
     ),
-    GateCondition.REJECT_UNCONFIRMED: Alarm(
-        text="A rejected cup was not seen in the reject chute; nothing passes",
-        remedy="see to diverter, air and chute, then press reset at the PLC",
+    GateCondition.REJECT_UNCONFIRMED: (
+        "A rejected cup was not seen in the reject chute; nothing passes",
+        "see to diverter, air and chute, then press reset at the PLC",
+    ),
+    GateCondition.PASSES_REJECTED: (
+        "The gate rejects every cup that the line lets pass ({why})",
+        "see that part.travel_ms, decide_before_ms and min_interval_ms fit Travel, Reach and Margin of the "
+        "gate's program, and that it takes this lane's results; docs/plc.md says what each reason means",
     ),
 }
 """While one of these stands the gate lets nothing pass, whatever it is told."""
@@ -236,7 +241,7 @@ class Bookkeeping:
                 self.event("passed_wrongly", {"number": result.number, "commanded": commanded_as})
                 self._log.critical("passed_wrongly", number=result.number, commanded=commanded_as)
         before = self._gate_watch.raised
-        self._gate_watch.hear(reading, now_ns)
+        self._gate_watch.hear(reading, commanded, now_ns)
         for condition in GateCondition:
             holds = condition in self._gate_watch.raised
             if holds != (condition in before):
@@ -289,7 +294,12 @@ class Bookkeeping:
 
     def _alarms(self) -> tuple[Alarm, ...]:
         raised = self._gate_watch.raised
-        alarms = [alarm for condition, alarm in _SHUT.items() if condition in raised]
+        why = self._gate_watch.why
+        alarms = [
+            Alarm(text=text.format(why=why and why.name.lower()), remedy=remedy)
+            for condition, (text, remedy) in _SHUT.items()
+            if condition in raised
+        ]
         fault = self._recipe_fault or self._fault
         if fault:
             what, _, remedy = fault.partition("; ")

@@ -56,7 +56,9 @@ _PATIENCE_NS = 1_000_000_000
 _INCOMPLETE = (
     "frames come incomplete; look at cable, switch and network card (jumbo frames, receive buffers)"
 )
-_TOO_MANY = "more frames come than can be looked at; lower camera.frame_rate_hz, or free the computer"
+_TOO_MANY = (
+    "more frames come than can be looked at; lower camera.frame_rate_hz, or free the computer"
+)
 _ON_THEIR_WAY = 256
 """More parts than are between photo-eye and gate, and then between two exchanges."""
 

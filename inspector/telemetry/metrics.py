@@ -117,7 +117,8 @@ PASSED_WRONGLY = Counter(
 )
 GATE_CONDITION = Gauge(
     "inspector_gate_condition_raised",
-    "1 while the gate says so (plc_stopped, heartbeat_unseen, belt_stands, reject_unconfirmed)",
+    "1 while the gate says so (plc_stopped, heartbeat_unseen, belt_stands, reject_unconfirmed), or "
+    "rejects every part that was to pass (passes_rejected)",
     ["lane", "condition"],
     multiprocess_mode="livemostrecent",
 )

@@ -22,7 +22,7 @@ class Gate:
         for _ in range(ms // 10):
             self.now_ms += 10
             reading = Incoming(7, 0, (), 0, 0, runs, sees, stands, False, (), 0, 0, MS)
-            self.watch.hear(reading, self.now_ms * MS)
+            self.watch.hear(reading, {}, self.now_ms * MS)
         return self.watch.raised
 
     def is_silent(self, ms: int) -> None:

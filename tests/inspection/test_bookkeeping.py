@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -103,6 +104,44 @@ def test_while_a_reject_is_not_confirmed_nothing_can_pass(books: Bookkeeping) ->
     books.gate(reading(unconfirmed=True), {}, 0)
     assert books.rejecting
     assert books.status(0).rejecting
+
+
+def diverted(number: int, why: GateReason) -> Incoming:
+    row = GateResult(number, GateAction.DIVERTED_BY_DEFAULT, why)
+    return replace(reading(), gate_results=(row,))
+
+
+def test_a_gate_that_rejects_every_cup_that_the_line_lets_pass_is_told_with_its_reason(
+    books: Bookkeeping,
+) -> None:
+    """With another travel in the PLC than in the line all results come too late, and nobody was told."""
+    books.plc(up=True, reason="")
+    books.camera(CameraHealth("lane-1", CameraState.READY, "", 0, timed=True))
+    for number in range(1, 21):
+        assert not books.rejecting, "a few may have been unlucky"
+        books.gate(diverted(number, GateReason.LATE_RESULT), {number: Outcome.PASS}, 0)
+    assert books.rejecting
+    assert "The gate rejects every cup that the line lets pass (late_result)" in page(books)
+    books.gate(reading(21), {21: Outcome.PASS}, 0)
+    assert not books.rejecting
+
+
+@pytest.mark.parametrize(
+    ("commanded", "why"),
+    [
+        (Outcome.REJECT, GateReason.NOK),
+        (None, GateReason.NO_RESULT),
+        (Outcome.PASS, GateReason.BELT_STOPPED),
+        (Outcome.PASS, GateReason.LINE_NOT_RUNNING),
+    ],
+)
+def test_a_gate_that_rejects_what_it_should_or_has_said_why_is_no_news(
+    books: Bookkeeping, commanded: Outcome | None, why: GateReason
+) -> None:
+    told = {} if commanded is None else dict.fromkeys(range(1, 41), commanded)
+    for number in range(1, 41):
+        books.gate(diverted(number, why), told, 0)
+    assert alarms(books) == []
 
 
 def test_while_no_frame_can_be_searched_for_cups_nothing_can_pass_and_the_page_says_why(
