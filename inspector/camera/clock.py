@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Final
 
-CERTAIN_NS: Final = 5_000_000
-"""A time of exposure that may be off by more tells no frame from its neighbour's."""
+from inspector.core.frame import CERTAIN_NS
+
 _DRIFT: Final = 1e-4
 """How far two clocks may drift apart, s/s; a quartz stays within 50 ppm, and there are two."""
 _OLDEST_NS: Final = 10_000_000_000
@@ -70,8 +70,8 @@ class CameraClock:
             arrived_ns: when it was handed to the host.
 
         Returns:
-            None where that is not known to :data:`CERTAIN_NS`: no time stamp, no latch or none tight
-            enough, or one that counts another clock.
+            None where that is not known to `CERTAIN_NS`: no time stamp, no latch or none tight enough, or
+            one that counts another clock.
         """
         if device_ns == 0 or self._latch is None:
             return None

@@ -1,6 +1,10 @@
 """A frame: one exposure of one lane's camera, and where its pixels lie."""
 
 from dataclasses import dataclass
+from typing import Final
+
+CERTAIN_NS: Final = 5_000_000
+"""A time of exposure that may be off by more tells no frame from its neighbour's."""
 
 
 @dataclass(frozen=True, slots=True)

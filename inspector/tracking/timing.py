@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from inspector.core.frame import CERTAIN_NS
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:
@@ -74,9 +76,11 @@ class Timing:
         """The host's reading of the PLC's clock may be off by so much at most for its times to count.
 
         A photo-eye time is late by scan and reading together. Late by less than half an interval and half
-        of e, a part is still farther than :attr:`window_ns` from its successor's frame.
+        of e, a part is still farther than :attr:`window_ns` from its successor's frame. That frame may be
+        dated too early, by as much as e without harm.
         """
-        return (self.min_interval_ns - self.eye_error_ns) // 2
+        too_early_ns = max(CERTAIN_NS - self.eye_error_ns, 0)
+        return (self.min_interval_ns - self.eye_error_ns) // 2 - too_early_ns
 
     @property
     def window_ns(self) -> int:

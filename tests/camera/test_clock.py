@@ -3,7 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inspector.camera.clock import CERTAIN_NS, CameraClock
+from inspector.camera.clock import CameraClock
+from inspector.core.frame import CERTAIN_NS
 
 S = 1_000_000_000
 MS = 1_000_000

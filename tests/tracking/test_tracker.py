@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from inspector.core.frame import FrameInfo
+from inspector.core.frame import CERTAIN_NS, FrameInfo
 from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.tracking import (
@@ -623,6 +625,49 @@ def test_a_frame_that_may_show_the_neighbour_is_nobodys(eye_error_ms: int, claim
     line.eye(2, at=70)
     line.frame(a_frame(10, exposed_ms=30))
     assert line.inspected == ([(1, 10)] if claimed else [])
+
+
+SHARE = st.floats(0, 1)
+
+
+@given(
+    interval_ms=st.integers(20, 120),
+    error=SHARE,
+    link=SHARE,
+    lates=st.tuples(SHARE, SHARE),
+    later=SHARE,
+    off=st.floats(-1, 1),
+    frame_first=st.booleans(),
+)
+@example(interval_ms=70, error=0, link=1, lates=(0, 1), later=0, off=-1, frame_first=False)
+def test_a_frame_is_never_taken_for_the_part_before_its_own_that_has_none(
+    interval_ms: int,
+    error: float,
+    link: float,
+    lates: tuple[float, float],
+    later: float,
+    off: float,
+    frame_first: bool,
+) -> None:
+    """However late parts are told and however early their frame is dated, within what is allowed."""
+    interval_ns, error_ns = ms(interval_ms), ms(error * interval_ms / 5)
+    timing = replace(TIMING, min_interval_ns=interval_ns, eye_error_ns=error_ns)
+    link_ns = round(link * timing.clock_error_ns)
+    first_late_ns, second_late_ns = (link_ns + round(late * error_ns) for late in lates)
+    first_told_ns = first_late_ns
+    second_told_ns = first_told_ns + interval_ns + round(later * interval_ns)
+    exposed_ns = second_told_ns - second_late_ns + round(off * CERTAIN_NS)
+    line = Line()
+    line.tracker = Tracker(LANE, timing, 8)
+    line.clear_until(-1000)
+    frame = replace(a_frame(20, 0), exposed_ns=exposed_ns)
+    if frame_first:
+        line.frame(frame, now=300)
+    line.effects += line.tracker.photo_eye(SESSION, 1, first_told_ns, ms(300))
+    line.effects += line.tracker.photo_eye(SESSION, 2, second_told_ns, ms(300))
+    if not frame_first:
+        line.frame(frame, now=300)
+    assert line.inspected in ([], [(2, 20)])
 
 
 def test_the_first_reason_to_reject_stands() -> None:
