@@ -7,7 +7,6 @@ while holding that lock itself, which the kernel gives it when the writer rotate
 appended to a file that is gone.
 """
 
-import contextlib
 import ctypes
 import errno
 import fcntl
@@ -32,6 +31,8 @@ WAITING_RECORDS = 100_000
 _FALLOC_FL_KEEP_SIZE = 1
 # What a start cannot mend by waiting: wrong rights, a read-only disk, a path that is no folder.
 _HOPELESS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST, errno.ENOENT)
+# What `flock` says on a file system that has no locks, such as an old NFS.
+_LOCKLESS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP)
 
 _log = structlog.get_logger()
 
@@ -96,6 +97,11 @@ class Journal:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._begin_segment()
         except OSError as error:
+            if error.errno in _LOCKLESS:
+                raise RecordsError(
+                    f"the disk of the records directory {directory} has no file locks: {error.strerror}",
+                    "set records.directory to a folder on a local disk",
+                ) from error
             if error.errno in _HOPELESS:
                 raise RecordsError(
                     f"cannot write to the records directory {directory}: {error.strerror}",
@@ -170,11 +176,17 @@ class Journal:
         while True:
             numbers = [int(p.name.split("-")[0]) for p in segments(self._folder.parent)]
             name = f"{max(numbers, default=0) + 1:08d}-{secrets.token_hex(4)}.jsonl"
-            fd = os.open(
-                self._folder / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644
-            )
-            with contextlib.suppress(BlockingIOError):
+            path = self._folder / name
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o644)
+            try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                pass
+            except OSError:
+                os.close(fd)
+                path.unlink(missing_ok=True)
+                raise
+            else:
                 if os.fstat(fd).st_nlink:
                     break
             # A reader found the file before it was locked and takes it for a dead writer's: leave it.

@@ -1,5 +1,6 @@
 """The journal takes every row, whatever the disk and the processes do."""
 
+import errno
 import os
 import resource
 import signal
@@ -232,6 +233,42 @@ def test_a_directory_that_cannot_be_written_is_told_with_its_remedy(tmp_path: Pa
 
     with pytest.raises(RecordsError, match=r"records.*; .*records\.directory"):
         Journal(tmp_path / "records")
+
+
+def open_descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def without_locks(*_given: object) -> None:
+    """What ``flock`` says on a file system that has none: no such one can be mounted here."""
+    raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+
+def test_a_disk_without_file_locks_is_told_with_its_remedy_and_nothing_is_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("inspector.records.journal.fcntl.flock", without_locks)
+    open_before = open_descriptors()
+    with pytest.raises(RecordsError, match=r"file locks.*; .*records\.directory.* local"):
+        Journal(tmp_path)
+    assert open_descriptors() == open_before
+    assert segments(tmp_path) == []
+
+
+def test_a_disk_that_gives_no_further_lock_takes_rows_where_it_took_them_and_nothing_is_left_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = Journal(tmp_path, segment_bytes=1)
+    journal.append(row_of(1))
+    open_before = open_descriptors()
+    with monkeypatch.context() as patched:
+        patched.setattr("inspector.records.journal.fcntl.flock", without_locks)
+        for number in (2, 3, 4):
+            journal.append(row_of(number))
+        assert open_descriptors() == open_before
+        assert len(segments(tmp_path)) == 1
+    journal.append(row_of(5))
+    assert rows_in(tmp_path) == [row_of(number) for number in range(1, 6)]
 
 
 def test_the_newest_row_is_found_before_there_is_a_ledger(tmp_path: Path) -> None:
