@@ -139,12 +139,12 @@ class Workbench:
             return Examination(rejected(job.part, Reason.LATE), None, None, {})
         try:
             raw = job.eyes.acquisition.pixels(job.frame, sight.room)
-        except InspectorError as error:
+            if raw is None:
+                return Examination(rejected(job.part, Reason.FRAME_OVERWRITTEN), None, None, {})
+            return job.eyes.examine(sight, job.part, raw, job.frame.pixel_format, job.outline)
+        except Exception as error:  # noqa: BLE001 - one frame must not end the line
             verdict = rejected(job.part, Reason.ENGINE_ERROR)
-            return Examination(verdict, None, None, {}, str(error))
-        if raw is None:
-            return Examination(rejected(job.part, Reason.FRAME_OVERWRITTEN), None, None, {})
-        return job.eyes.examine(sight, job.part, raw, job.frame.pixel_format, job.outline)
+            return Examination(verdict, None, None, {}, _in_words(error))
 
     def _located(self, sight: Sight, job: _Locate) -> Located:
         frame = job.frame
@@ -153,6 +153,14 @@ class Workbench:
             if raw is None:
                 return Located(frame, (), _OVERWRITTEN)
             cups = job.eyes.locate(sight, raw, frame.pixel_format)
-        except InspectorError as error:
-            return Located(frame, (), str(error))
+        except Exception as error:  # noqa: BLE001 - one frame must not end the line
+            return Located(frame, (), _in_words(error))
         return Located(frame, cups)
+
+
+def _in_words(error: Exception) -> str:
+    """What failed with a frame, as "what; remedy"."""
+    if isinstance(error, InspectorError):
+        return str(error)
+    what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return f"a frame cannot be looked at ({what}); report this with the log and such a frame"

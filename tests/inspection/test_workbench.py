@@ -1,12 +1,14 @@
 """Whatever fails while a frame is looked at rejects its part, with the reason that is true."""
 
 import queue
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -17,7 +19,7 @@ from inspector.core.part import PartId
 from inspector.core.verdict import Outcome, Reason, Verdict, rejected
 from inspector.inspection import workbench
 from inspector.inspection.events import Event, Examined, Located
-from inspector.inspection.eyes import Eyes
+from inspector.inspection.eyes import Eyes, Locate
 from inspector.inspection.judge import Examination, Examine, refuse_all
 from inspector.inspection.sight import Sight, SightHere
 from inspector.inspection.workbench import Workbench
@@ -41,12 +43,13 @@ class Bench:
         limit: int = 4,
         workers: int = 1,
         prove: Callable[[], None] = lambda: None,
+        locate: Locate = lambda *_frame: (),
     ) -> None:
         self.ring = Ring.create(3, 4096)
         self.ends = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.posted: queue.Queue[Event] = queue.Queue()
         acquisition = Acquisition(self.ring.fd, self.ends[0], "lane-1")
-        eyes = Eyes(acquisition, examine, lambda *_frame: (), prove=prove)
+        eyes = Eyes(acquisition, examine, locate, prove=prove)
         looking = [SightHere() for _ in range(workers)]
         self.workbench = Workbench({"lane-1": eyes}, self.posted.put, limit, looking)
 
@@ -188,6 +191,33 @@ def test_a_format_nobody_knows_rejects_the_part_and_leaves_the_workbench_alive(
     located = bench.posted.get(timeout=5)
     assert isinstance(located, Located)
     assert "YUV411" in located.fault
+
+
+def breaks(*_frame: object) -> Any:
+    return cv2.cvtColor(np.zeros((0, 0), np.uint8), cv2.COLOR_BAYER_RG2RGB)
+
+
+def test_a_frame_on_which_vision_breaks_is_not_searched_and_the_next_one_is() -> None:
+    bench = Bench(clean, locate=breaks)
+    for _ in range(2):
+        assert bench.workbench.locate(bench.frame())
+        located = bench.posted.get(timeout=5)
+        assert isinstance(located, Located)
+        assert re.match("a frame cannot be looked at .*OpenCV.*; report", located.fault)
+    assert bench.workbench.alive
+    bench.workbench.stop()
+
+
+def test_a_frame_on_which_judging_breaks_rejects_its_part_and_the_next_one_is_judged() -> None:
+    bench = Bench(breaks)
+    for _ in range(2):
+        assert bench.workbench.examine(PART, bench.frame(), None, LATER_NS**2)
+        examined = bench.posted.get(timeout=5)
+        assert isinstance(examined, Examined)
+        assert examined.examination.verdict == rejected(PART, Reason.ENGINE_ERROR)
+        assert "OpenCV" in examined.examination.fault
+    assert bench.workbench.alive
+    bench.workbench.stop()
 
 
 def test_a_frame_overwritten_before_it_was_searched_is_not_told_to_be_empty(bench: Bench) -> None:
