@@ -96,7 +96,7 @@ class ModbusGate:
                 f"answers what makes no sense: {error}",
                 "see that gate.host, gate.port and gate.base_register name the PLC of this lane",
             ) from error
-        except ConnectionException as error:
+        except (ConnectionException, ConnectionError) as error:
             self.close()
             raise self._error(
                 GateFault.CLOSED,

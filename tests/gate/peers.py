@@ -144,6 +144,7 @@ class ServingPlc(Blocks, ABC):
         self.answer: Answer = self.speak
         self._answering = threading.Lock()
         self._byte_pause_s = 0.0
+        self._abruptly = False
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         self._start()
@@ -174,6 +175,11 @@ class ServingPlc(Blocks, ABC):
 
     def hang_up(self) -> None:
         self.answer = lambda _: None
+
+    def reset(self) -> None:
+        """Close as a program does that ended with unread words: whoever reads is told an error."""
+        self._abruptly = True
+        self.hang_up()
 
     def break_off(self) -> None:
         whole = iter([False, True])
@@ -230,6 +236,9 @@ class ServingPlc(Blocks, ABC):
                     with self._answering:
                         answer = self.answer(request)
                     if answer is None:
+                        if self._abruptly:
+                            now = struct.pack("ii", 1, 0)
+                            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, now)
                         break
                     if self._byte_pause_s == 0:
                         client.sendall(answer)

@@ -50,3 +50,12 @@ def test_each_way_to_fail_has_its_own_name_and_a_remedy(
     plc.be_well()
     assert say(plc, gate).session == 7, "the next exchange works again"
     gate.close()
+
+
+def test_a_connection_that_the_plc_resets_is_told_to_be_closed(plc: ModbusPlc) -> None:
+    gate = plc.gate(timeout_ms=500)
+    say(plc, gate)
+    plc.reset()
+    error = first_failure(plc, gate)
+    assert error.fault is GateFault.CLOSED, error
+    gate.close()
