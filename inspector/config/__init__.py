@@ -150,6 +150,10 @@ class LaneSettings(Settings):
             )
         if gate.late_ms < 2 * gate.scan_ms:
             raise ValueError("gate.late_ms must be at least twice gate.scan_ms")
+        if gate.timeout_ms < gate.late_ms:
+            raise ValueError(
+                "gate.timeout_ms must be at least gate.late_ms: or commands are lost while the count goes on"
+            )
         # A part may be reckoned so much too late, and the gate shut so much too late.
         apart_ms = gate.reach_ms + 2 * gate.late_ms
         if part.min_interval_ms < apart_ms:

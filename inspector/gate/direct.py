@@ -28,7 +28,7 @@ class DirectGate:
         pace: how it is scanned.
         lane: the lane's name.
         where: the wires, for messages.
-        timeout_ms: the longest wait for a scan.
+        timeout_ms: the longest wait for a scan; no shorter than the pace's ``late_ns``.
         clock: host monotonic clock, ns.
     """
 
@@ -59,7 +59,11 @@ class DirectGate:
         self._log = structlog.get_logger().bind(lane=lane)
 
     def exchange(self, outgoing: Outgoing) -> Incoming:
-        """See `Gate.exchange`; the next scan takes what is told."""
+        """See `Gate.exchange`; the next scan takes what is told.
+
+        Where it fails, no scan was made for so long that the count begins anew with the next one: the parts
+        whose commands were given are rejected with all others on the belt, and nothing is told again.
+        """
         return self._exchange(outgoing)
 
     def exchange_idle(self) -> Incoming:

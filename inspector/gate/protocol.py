@@ -119,7 +119,8 @@ class Gate(Protocol):
         """Tell and ask, within the configured time.
 
         Raises:
-            GateLinkError: the exchange failed; call again after a pause. Commands given are kept.
+            GateLinkError: the exchange failed; call again after a pause. Commands given are kept, for as
+                long as the count goes on that they belong to.
         """
         ...
 

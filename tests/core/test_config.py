@@ -250,6 +250,7 @@ WIRES = {"driver": "gpio", "diverter_line": 17, "photo_eye_line": 18}
         (gate(WIRES, part={"decide_before_ms": 55}), "decide_before_ms must be at least 62"),
         (gate(WIRES | {"late_ms": 30}), "min_interval_ms must be at least 90"),
         (gate(WIRES | {"late_ms": 3}), "late_ms must be at least twice gate.scan_ms"),
+        (gate(WIRES | {"timeout_ms": 9}), "gate.timeout_ms must be at least gate.late_ms"),
         (gate({"driver": "camera"}), "gate.driver camera needs camera.trigger free_run"),
         (
             gate({"driver": "camera", "reach_ms": 40}, camera=CAMERA | {"trigger": "free_run"}),
