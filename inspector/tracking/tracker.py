@@ -267,8 +267,10 @@ class Tracker:
                 return [Ignored(PartId(self.lane, session, number), IgnoredWhy.OLD_SESSION)], None
             effects += self._begin_session(session, number, now_ns)
         if number <= self._last_number:
-            if number == self._last_number and self._last_at_ns is None:
-                self._last_at_ns = at_ns
+            self._told_any = True
+            if self._last_at_ns is None or at_ns > self._last_at_ns:
+                # It has its row of a former life of the count, and lies on the belt nonetheless.
+                self._last_at_ns = at_ns if number == self._last_number else None
             return effects, None
         effects += self._fill_gap(session, number, now_ns)
         # A photo-eye event of the future is a clock gone wrong: when the part comes is not known.

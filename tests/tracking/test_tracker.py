@@ -474,6 +474,42 @@ def test_a_count_that_has_rows_of_a_former_life_goes_on_after_them() -> None:
     assert line.tracker.open_parts == 1
 
 
+@pytest.mark.parametrize("here_before", [True, False])
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (((1, 310), (2, 400), (3, 425)), "too_close"),
+        (((1, 310), (3, 425)), "unseen"),
+        (((1, 310), (2, 400), (3, 500)), "clean"),
+    ],
+)
+def test_a_part_that_has_its_row_of_a_former_life_still_says_how_far_its_successor_is(
+    here_before: bool, told: tuple[tuple[int, int], ...], reason: str
+) -> None:
+    """A count that begins anew under its session: nobody judges part 2, but it lies on the belt.
+
+    Part 3 was thought to be alone, and where its own frame was lost it passed on that of part 2.
+    """
+    line = Line()
+    if here_before:
+        for number, at in ((1, 0), (2, 100)):
+            line.eye(number, at=at)
+        line.tick(250)
+    else:
+        line.tracker.resume_after(SESSION, 2, 0)
+        line.session = SESSION
+        line.watched(300)
+    line.tracker.tick(ms(305))
+    for number, at in told:
+        line.eye(number, at=at)
+    shown = told[-1][1] if reason == "clean" else 400
+    line.frame(a_frame(12, exposed_ms=shown))
+    line.verdict(clean(3), (1, 12), now=700)
+    line.tick(800)
+    line.tick(2000)
+    assert line.outcomes[-1] == (3, reason)
+
+
 def test_without_a_ledger_rows_begin_with_the_first_part_seen() -> None:
     line = Line()
     line.eye(500, at=0)
