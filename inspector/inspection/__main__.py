@@ -20,6 +20,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import structlog
+
 from inspector.camera.client import Acquisition
 from inspector.config import LineSettings, load_line
 from inspector.core.errors import InspectorError
@@ -248,7 +250,15 @@ def _resume(directory: Path, lane: str, first_contact: Path) -> Callable[[int, i
                 return int(noted["count"])
         except (OSError, ValueError, KeyError):
             pass
-        first_contact.write_text(json.dumps({"session": session, "count": count}))
+        try:
+            first_contact.write_text(json.dumps({"session": session, "count": count}))
+        except OSError as error:
+            structlog.get_logger().error(
+                "first_contact_not_noted",
+                lane=lane,
+                error=str(error),
+                remedy=f"make room in {first_contact.parent}, and let this user write there",
+            )
         return count
 
     return past

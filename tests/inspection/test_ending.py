@@ -12,7 +12,7 @@ import pytest
 
 from inspector.config import CameraSettings, LaneSettings
 from inspector.inspection import gate_link
-from inspector.inspection.__main__ import Inspection
+from inspector.inspection.__main__ import Inspection, _resume
 from inspector.inspection.gate_link import GateLink
 
 SETTINGS = LaneSettings(
@@ -83,3 +83,10 @@ def test_inspection_that_failed_ends_though_an_engine_hangs_in_it() -> None:
     )
     assert ended.returncode == 1
     assert "RuntimeError: its engine hangs" in ended.stderr
+
+
+def test_a_status_folder_that_takes_nothing_does_not_end_inspection_at_its_first_contact(
+    tmp_path: Path,
+) -> None:
+    past = _resume(tmp_path / "records", "lane-1", tmp_path / "gone" / "first-contact.json")
+    assert past(7, 57) == 57
