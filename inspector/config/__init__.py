@@ -245,7 +245,9 @@ class LineSettings(Settings):
     page: PageSettings = PageSettings()
     metrics: MetricsSettings = MetricsSettings()
     models: ConfiguredPath = Field(
-        default=Path("models"), description="folder of the networks the recipes name"
+        default="models",
+        validate_default=True,
+        description="folder of the networks the recipes name",
     )
     engine: EngineName = Field(
         default="auto",
@@ -282,46 +284,47 @@ class LineSettings(Settings):
         # A least length of the field would count each lane with a mistake as missing, too.
         if not self.lanes:
             raise ValueError("lanes must hold one lane at least")
-        names = [lane.name for lane in self.lanes]
-        if len(set(names)) != len(names):
-            raise ValueError("two lanes have the same name")
         gates = [lane.gate for lane in self.lanes]
         blocks = [
             (g.host, g.port, g.unit, g.base_register)
             for g in gates
             if isinstance(g, ModbusGateSettings)
         ]
-        if len(set(blocks)) != len(blocks):
-            raise ValueError("two lanes use the same register block of one PLC")
-        in_order = sorted(blocks)
-        if any(a[:3] == b[:3] and b[3] - a[3] < BLOCK_REGISTERS for a, b in pairwise(in_order)):
-            raise ValueError(
-                "the register blocks of two lanes of one PLC overlap: give their base_register "
-                f"{BLOCK_REGISTERS} or more apart"
-            )
-        ports = [g.port for g in gates if isinstance(g, ModbusServerGateSettings)]
-        if len(set(ports)) != len(ports):
-            raise ValueError("two lanes use the same Modbus port: each has a server of its own")
-        dbs = [
+        data_blocks = [
             (g.host, g.port, g.rack, g.slot, db)
             for g in gates
             if isinstance(g, S7GateSettings)
             for db in (g.plc_db, g.line_db)
         ]
-        if len(set(dbs)) != len(dbs):
-            raise ValueError("two lanes use the same data block of one PLC")
-        opcua_ports = [g.port for g in gates if isinstance(g, OpcUaGateSettings)]
-        if len(set(opcua_ports)) != len(opcua_ports):
-            raise ValueError("two lanes use the same OPC UA port: each has a server of its own")
-        lines = [
+        wires = [
             (g.chip, str(line))
             for g in gates
             if isinstance(g, GpioGateSettings)
             for line in (g.diverter_line, g.photo_eye_line, g.drive_line)
             if line is not None
         ]
-        if len(set(lines)) != len(lines):
-            raise ValueError("two lanes, or two wires of one, use the same GPIO line")
+        for what, each in (
+            ("two lanes have the same name", [lane.name for lane in self.lanes]),
+            ("two lanes use the same register block of one PLC", blocks),
+            (
+                "two lanes use the same Modbus port: each has a server of its own",
+                [g.port for g in gates if isinstance(g, ModbusServerGateSettings)],
+            ),
+            ("two lanes use the same data block of one PLC", data_blocks),
+            (
+                "two lanes use the same OPC UA port: each has a server of its own",
+                [g.port for g in gates if isinstance(g, OpcUaGateSettings)],
+            ),
+            ("two lanes, or two wires of one, use the same GPIO line", wires),
+        ):
+            if len(set(each)) != len(each):
+                raise ValueError(what)
+        in_order = sorted(blocks)
+        if any(a[:3] == b[:3] and b[3] - a[3] < BLOCK_REGISTERS for a, b in pairwise(in_order)):
+            raise ValueError(
+                "the register blocks of two lanes of one PLC overlap: give their base_register "
+                f"{BLOCK_REGISTERS} or more apart"
+            )
         return self
 
 
@@ -373,7 +376,7 @@ def load_line(path: Path) -> LineSettings:
             f"{path} is not valid YAML{where}", "mend the file; deploy/line.example.yaml is a model"
         ) from error
     try:
-        line = LineSettings.model_validate(raw)
+        return LineSettings.model_validate(raw, context={"folder": path.resolve().parent})
     except ValidationError as error:
         first = error.errors()[0]
         key = _key(first["loc"]) or "the top level"
@@ -385,7 +388,6 @@ def load_line(path: Path) -> LineSettings:
         raise ConfigurationError(
             f"{path}: {key}: {what}{more}", "mend this key; deploy/line.example.yaml explains each"
         ) from error
-    return _resolved(line, path.resolve().parent)
 
 
 def _key(steps: tuple[int | str, ...]) -> str:
@@ -393,33 +395,3 @@ def _key(steps: tuple[int | str, ...]) -> str:
     gate = 3  # lanes, which, gate, driver
     within_gate = steps[:1] == ("lanes",) and steps[2:gate] == ("gate",)
     return ".".join(str(s) for at, s in enumerate(steps) if not (within_gate and at == gate))
-
-
-def _resolved(line: LineSettings, folder: Path) -> LineSettings:
-    """The same line with every relative path taken from ``folder``."""
-    lanes = tuple(
-        lane.model_copy(
-            update={
-                "recipe": folder / lane.recipe,
-                "jobs": {job: folder / recipe for job, recipe in lane.jobs.items()},
-                "camera": lane.camera.model_copy(
-                    update={"producer": folder / lane.camera.producer}
-                ),
-                "gate": _resolved_gate(lane.gate, folder),
-            }
-        )
-        for lane in line.lanes
-    )
-    records = line.records.model_copy(update={"directory": folder / line.records.directory})
-    return line.model_copy(
-        update={"lanes": lanes, "records": records, "models": folder / line.models}
-    )
-
-
-def _resolved_gate(gate: LaneGateSettings, folder: Path) -> LaneGateSettings:
-    if not isinstance(gate, OpcUaGateSettings) or gate.trusted_clients is None:
-        return gate
-    paths = {
-        name: getattr(gate, name) for name in ("certificate", "private_key", "trusted_clients")
-    }
-    return gate.model_copy(update={name: folder / path for name, path in paths.items()})

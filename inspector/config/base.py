@@ -5,13 +5,16 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
 _VARIABLE = re.compile(r"\$\{([A-Z_][A-Z0-9_]*)\}")
 
 
-def _expand(value: object) -> object:
-    """Replace ``${NAME}`` and ``~``; a missing variable is an error, never an empty path."""
+def _expand(value: object, info: ValidationInfo) -> object:
+    """Replace ``${NAME}`` and ``~``; a missing variable is an error, never an empty path.
+
+    What is relative is taken from the context's ``folder``, which is the configuration's own.
+    """
     if not isinstance(value, str):
         return value
 
@@ -23,7 +26,7 @@ def _expand(value: object) -> object:
 
     path = Path(_VARIABLE.sub(lookup, value))
     try:
-        return str(path.expanduser())
+        return str((info.context or {}).get("folder", Path()) / path.expanduser())
     except RuntimeError as error:
         raise ValueError(f"there is no user {path.parts[0][1:]}") from error
 

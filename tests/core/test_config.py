@@ -54,6 +54,7 @@ def test_relative_paths_are_taken_from_the_files_own_folder(tmp_path: Path) -> N
     line = load_line(written(tmp_path, {"lanes": [LANE]}))
     assert line.lanes[0].recipe == tmp_path / "calibration/type-01"
     assert line.lanes[0].camera.producer == tmp_path / "camera.cti"
+    assert line.models == tmp_path / "models"
     line = load_line(written(tmp_path, {"lanes": [LANE | {"jobs": {3: "recipes/type-03"}}]}))
     assert line.lanes[0].jobs == {3: tmp_path / "recipes/type-03"}
 
