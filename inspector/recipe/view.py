@@ -8,6 +8,8 @@ SIZE = 384
 """Edge of the cup image in pixels."""
 RIM_PX = 180.0
 """Radius of the rim in the cup image: 0.47 of its edge."""
+MIDDLE = (SIZE - 1) / 2
+"""Where the rim's centre is in the cup image, both ways."""
 
 
 def network_view(image: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from inspector.core.verdict import Reason
 from inspector.recipe.manifest import ViewEntry
-from inspector.recipe.view import RIM_PX, SIZE
+from inspector.recipe.view import MIDDLE, RIM_PX, SIZE
 from inspector.vision.background import Segment, cup_probability, network_input
 from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.orientation import Orientation, OrientationReference, Spectrum, unwrapped
@@ -24,9 +24,6 @@ from inspector.vision.views import (
     upright,
     warped,
 )
-
-_MIDDLE = (SIZE - 1) / 2.0
-"""Of the cup image, both ways: there the rim's centre is."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,11 +189,6 @@ def cut_out(picture: NDArray[np.uint8], cup: CupImage) -> NDArray[np.uint8]:
     return warped(picture, cup.to_frame, (SIZE, SIZE))
 
 
-def in_frame(cup: CupImage, points: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Points of the cup image, n×2 (x, y), where they lie in the frame."""
-    return points @ cup.to_frame[:, :2].T + cup.to_frame[:, 2]
-
-
 def _to_frame(outline: CupOutline, angle_deg: float) -> NDArray[np.float64]:
     """Cup image → frame, for a cup turned counter-clockwise by ``angle_deg``."""
     scale = outline.radius / RIM_PX
@@ -205,8 +197,8 @@ def _to_frame(outline: CupOutline, angle_deg: float) -> NDArray[np.float64]:
     # Rows count downwards, so a counter-clockwise turn has its sine's signs exchanged.
     return np.array(
         [
-            [cosine, sine, outline.x - (cosine + sine) * _MIDDLE],
-            [-sine, cosine, outline.y - (cosine - sine) * _MIDDLE],
+            [cosine, sine, outline.x - (cosine + sine) * MIDDLE],
+            [-sine, cosine, outline.y - (cosine - sine) * MIDDLE],
         ]
     )
 
@@ -234,7 +226,7 @@ class _Surroundings(NamedTuple):
 
     def circle(self, outline: CupOutline) -> tuple[float, float, float]:
         """The rim here: x and y of its centre, and its radius."""
-        x, y = self.inside(_to_frame(outline, 0.0)) @ (_MIDDLE, _MIDDLE, 1.0)
+        x, y = self.inside(_to_frame(outline, 0.0)) @ (MIDDLE, MIDDLE, 1.0)
         return float(x), float(y), outline.radius / self.times
 
 

@@ -5,7 +5,6 @@ from the right. A cup is round: unwrapped, its rings lie in rows, its wall gets 
 base would waste, and a position means the same height on the cup all the way round.
 """
 
-from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -13,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from inspector.recipe.view import MIDDLE, RIM_PX, SIZE
 from inspector.vision.lean import UPRIGHT_CUP, Lean, ring_centres, ring_of
 
 INNER, OUTER = 0.06, 1.02
@@ -31,9 +31,7 @@ Map = NDArray[np.float32]
 
 def unrolled(
     rgb: NDArray[np.uint8],
-    points_in: Callable[[NDArray[np.floating]], NDArray[np.float64]],
-    rim_px: float,
-    middle: float,
+    to_picture: NDArray[np.float64],
     shape: tuple[int, int],
     lean: Lean = UPRIGHT_CUP,
 ) -> NDArray[np.uint8]:
@@ -41,20 +39,16 @@ def unrolled(
 
     Args:
         rgb: the picture it is taken from; where it has more than twice the view's rows, several are averaged.
-        points_in: cup-image points, n×2 (x, y), to points of ``rgb``.
-        rim_px: the rim's radius in the cup image.
-        middle: its centre there, both ways.
+        to_picture: 2×3, takes (x, y, 1) of the 384×384 cup image to (x, y) of ``rgb``.
         shape: rows and columns of the view.
         lean: the cup's.
 
     Returns:
         rows×columns×3 uint8 RGB.
     """
-    origin, across, down = points_in(
-        np.array([[middle, middle], [middle + rim_px, middle], [middle, middle + rim_px]])
-    )
-    # Cup image to picture is affine, and so is unit circle to picture.
-    to_rgb = np.stack([across - origin, down - origin])
+    origin = to_picture @ (MIDDLE, MIDDLE, 1.0)
+    # Unit circle to picture, row by row where right and down of it lead.
+    to_rgb = RIM_PX * to_picture[:, :2].T
     rows, columns = shape
     pixels_a_row = (OUTER - INNER) * float(np.hypot(*to_rgb[0])) / rows
     along = max(1, int(pixels_a_row))
@@ -131,22 +125,20 @@ def _wrapped(around: NDArray[Any], by: int) -> NDArray[Any]:
     return np.concatenate([around[:, -by:], around, around[:, :by]], axis=1)
 
 
-def folded(heat: Map, rim_px: float, size: int, lean: Lean = UPRIGHT_CUP) -> Map:
+def folded(heat: Map, lean: Lean = UPRIGHT_CUP) -> Map:
     """A polar heat map as one of the cup image.
 
     Args:
         heat: h×w, radius down, angle across.
-        rim_px: the rim's radius in the cup image.
-        size: the cup image's edge.
         lean: that the cup was unrolled with.
 
     Returns:
-        size×size float32; what lies outside the rim has the map's least heat.
+        384×384 float32; what lies outside the rim has the map's least heat.
     """
     rows, columns = heat.shape
     # A heat map has few positions: a third of the pixels' rows and columns show all of it.
-    edge = size // _COARSER
-    offset = (np.arange(edge, dtype=np.float32) - (edge - 1) / 2) * np.float32(_COARSER / rim_px)
+    edge = SIZE // _COARSER
+    offset = (np.arange(edge, dtype=np.float32) - (edge - 1) / 2) * np.float32(_COARSER / RIM_PX)
     right, down = np.meshgrid(offset, offset)
     radius, angle = ring_of(right, down, lean)
     row = (radius - INNER) * np.float32(rows / (OUTER - INNER)) - np.float32(0.5)
@@ -156,7 +148,7 @@ def folded(heat: Map, rim_px: float, size: int, lean: Lean = UPRIGHT_CUP) -> Map
         _wrapped(heat, 1), column, row, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     flat[radius > OUTER] = heat.min()
-    return np.asarray(cv2.resize(flat, (size, size), interpolation=cv2.INTER_LINEAR), np.float32)
+    return np.asarray(cv2.resize(flat, (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 @cache

@@ -107,14 +107,9 @@ def polar(
     Returns:
         rows×columns×3 uint8, and how the cup leans.
     """
-
-    def points_in(points: NDArray[np.floating]) -> NDArray[np.float64]:
-        return points @ to_picture[:, :2].T + to_picture[:, 2]
-
-    middle = (SIZE - 1) / 2.0
-    rings = unrolled(rgb, points_in, RIM_PX, middle, _RINGS)
+    rings = unrolled(rgb, to_picture, _RINGS)
     lean = lean_of(rings, ring_radii(len(rings)))
-    view = unrolled(rgb, points_in, RIM_PX, middle, shape, lean)
+    view = unrolled(rgb, to_picture, shape, lean)
     return contrasted(view, contrast), lean
 
 
@@ -142,7 +137,7 @@ def heat_on_cup(
         384×384 on the cup image; for whole pictures rows×columns of the view.
     """
     if view.kind == "polar":
-        return folded(heat, RIM_PX, SIZE, lean)
+        return folded(heat, lean)
     rows, columns = (view.rows, view.columns) if view.kind == "whole" else (SIZE, SIZE)
     return np.asarray(cv2.resize(heat, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
 

@@ -16,7 +16,6 @@ from inspector.vision import (
     Refusal,
     cut_out,
     heat_on_cup,
-    in_frame,
     locate,
     network_input,
     prepare,
@@ -89,7 +88,7 @@ def test_a_place_in_the_cup_image_is_found_again_in_the_frame() -> None:
     assert isinstance(good, CupImage)
     apart = cv2.absdiff(bad.image(), good.image()).sum(axis=2)
     row, column = np.unravel_index(int(cv2.blur(apart, (5, 5)).argmax()), apart.shape)
-    (place,) = in_frame(bad, np.array([[float(column), float(row)]]))
+    place = bad.to_frame @ np.array([column, row, 1.0])
     rows, columns = np.nonzero(truth.defect_mask)
     assert np.hypot(columns - place[0], rows - place[1]).min() < 12.0
 
@@ -172,7 +171,7 @@ def test_a_mask_is_cut_out_and_turned_as_its_cup_was() -> None:
     on_cup = cut_out(truth.defect_mask.astype(np.uint8) * 255, cup)
     assert on_cup.shape == (SIZE, SIZE)
     rows, columns = np.nonzero(on_cup > 127)
-    there = in_frame(cup, np.stack([columns, rows], axis=1).astype(float)).mean(axis=0)
+    there = cup.to_frame @ (columns.mean(), rows.mean(), 1.0)
     rows, columns = np.nonzero(truth.defect_mask)
     assert np.hypot(*(there - (columns.mean(), rows.mean()))) < 2.0
 

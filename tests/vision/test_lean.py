@@ -30,7 +30,7 @@ def drawn(lean: Lean) -> NDArray[np.uint8]:
 
 
 def found(picture: NDArray[np.uint8]) -> Lean:
-    view = unrolled(picture, lambda points: points.astype(float), RIM_PX, (SIZE - 1) / 2, (112, 98))
+    view = unrolled(picture, np.eye(2, 3), (112, 98))
     return lean_of(view, ring_radii(112))
 
 
@@ -69,14 +69,7 @@ def test_a_cup_that_was_levelled_leans_no_more(cup_type: str) -> None:
         cup = prepare(raw, FORMAT, segment(), None)
         assert isinstance(cup, CupImage)
         before = found(cup.image())
-        levelled = unrolled(
-            cup.image(),
-            lambda points: points.astype(float),
-            RIM_PX,
-            (SIZE - 1) / 2,
-            (112, 98),
-            before,
-        )
+        levelled = unrolled(cup.image(), np.eye(2, 3), (112, 98), before)
         leans.append((np.hypot(*before), np.hypot(*lean_of(levelled, ring_radii(112)))))
     assert max(before for before, _ in leans) > 0.01
     assert max(after for _, after in leans) < 0.003

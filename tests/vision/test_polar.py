@@ -18,17 +18,14 @@ from inspector.vision import (
     Lean,
     OrientationReference,
     heat_on_cup,
-    in_frame,
     prepare,
 )
 from inspector.vision.polar import INNER, OUTER, contrasted, folded, unrolled
 
 PROJECT = Path(__file__).parents[2]
+AS_IT_IS = np.eye(2, 3)
+"""Leads from a cup image to itself."""
 POLAR = ViewEntry(kind="polar", rows=224, columns=784)
-
-
-def identity(points: NDArray[np.floating]) -> NDArray[np.float64]:
-    return points.astype(np.float64)
 
 
 def seen(angle_deg: float) -> CupImage:
@@ -51,7 +48,7 @@ def test_a_ring_becomes_a_row_and_a_ray_becomes_a_column() -> None:
     y, x = np.mgrid[:SIZE, :SIZE] - middle
     picture[np.abs(np.hypot(x, y) - 90) < 3, 0] = 255
     picture[(np.abs(x) < 3) & (y < -20), 1] = 255
-    view = unrolled(picture, identity, RIM_PX, middle, (224, 784))
+    view = unrolled(picture, AS_IT_IS, (224, 784))
     row = (90 / RIM_PX - INNER) / (OUTER - INNER) * 224
     assert middle_of(view[..., 0].sum(axis=1)) == pytest.approx(row, abs=1)
     # Straight up is a quarter turn from the right.
@@ -65,12 +62,7 @@ def test_a_view_shows_what_the_whole_frame_shows() -> None:
     assert isinstance(cup, CupImage)
     # A frame has more pixels than the view; what is not needed is not looked at.
     assert cup.surroundings.shape[0] == pytest.approx(cup.outline.radius * SIZE / RIM_PX / 2, abs=8)
-
-    def in_the_frame(points: NDArray[np.floating]) -> NDArray[np.float64]:
-        return in_frame(cup, points)
-
-    middle, shape = (SIZE - 1) / 2, (4 * 224, 4 * 784)
-    finest = unrolled(frame, in_the_frame, RIM_PX, middle, shape, cup.lean)
+    finest = unrolled(frame, cup.to_frame, (4 * 224, 4 * 784), cup.lean)
     reduced = cv2.resize(finest, (784, 224), interpolation=cv2.INTER_AREA)
     apart = cv2.absdiff(contrasted(reduced, 1.0), cup.view)
     assert np.median(apart) <= 1
@@ -117,8 +109,8 @@ def test_contrast_ends_at_black_and_white() -> None:
 @pytest.mark.parametrize("lean", [UPRIGHT_CUP, Lean(0.05, -0.02)])
 def test_heat_is_folded_back_to_where_it_came_from(lean: Lean) -> None:
     picture = seen(75.0).image()
-    view = unrolled(picture, identity, RIM_PX, (SIZE - 1) / 2, (224, 784), lean)
-    folded_back = folded(view.astype(np.float32)[..., 1], RIM_PX, SIZE, lean)
+    view = unrolled(picture, AS_IT_IS, (224, 784), lean)
+    folded_back = folded(view.astype(np.float32)[..., 1], lean)
     inside = np.hypot(*(np.mgrid[:SIZE, :SIZE] - (SIZE - 1) / 2)) < 0.97 * RIM_PX
     assert np.median(np.abs(folded_back - picture[..., 1])[inside]) <= 1
     assert np.abs(folded_back - picture[..., 1])[inside].mean() < 2
