@@ -323,7 +323,7 @@ def graph_bytes(network: FeatureNetwork, *, apart: bool = False) -> bytes:
 
     Args:
         network: which one.
-        apart: see ``inspector.recipe.graph.write_transformer``.
+        apart: see ``inspector.recipe.graph.transformer_graph``.
     """
     shape = network.architecture
     model = transformer_graph(
@@ -343,7 +343,7 @@ def write_graph(network: FeatureNetwork, path: Path, *, apart: bool = False) -> 
     Args:
         network: which one.
         path: where to.
-        apart: see ``inspector.recipe.graph.write_transformer``.
+        apart: see ``inspector.recipe.graph.transformer_graph``.
 
     Raises:
         EngineError: the file cannot be written.

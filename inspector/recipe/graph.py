@@ -47,7 +47,6 @@ def write_transformer(
     output_norm: OutputNorm = "plain",
     *,
     cup_only: bool = False,
-    apart: bool = False,
 ) -> None:
     """Write the ONNX graph of a transformer, atomically.
 
@@ -62,13 +61,11 @@ def write_transformer(
         path: where to.
         output_norm: what is done to each position last.
         cup_only: leave out the patches of a cup image that lie beside the cup.
-        apart: queries, keys and values as products of their own: what an engine does to a product's
-            result, turning the keys round, it can then do while it multiplies.
 
     Raises:
         OSError: the file cannot be written.
     """
-    model = transformer_graph(weights, heads, size, output_norm, cup_only=cup_only, apart=apart)
+    model = transformer_graph(weights, heads, size, output_norm, cup_only=cup_only)
     write_atomically(path, model.SerializeToString(deterministic=True))
 
 
@@ -81,7 +78,11 @@ def transformer_graph(
     cup_only: bool = False,
     apart: bool = False,
 ) -> Any:
-    """The same as an ``onnx.ModelProto``."""
+    """The same as an ``onnx.ModelProto``.
+
+    ``apart`` makes queries, keys and values products of their own: what an engine does to a product's result,
+    turning the keys round, it can then do while it multiplies.
+    """
     from onnx import TensorProto, helper
 
     writer = _Writer()

@@ -101,15 +101,6 @@ class Teacher:
             )
 
 
-def default_depth(name: str) -> int:
-    """Blocks before the named teacher's features are taken, where nothing else is asked for.
-
-    Raises:
-        EngineError: no teacher has this name.
-    """
-    return source(name).depth
-
-
 def teacher_weights(teacher: Teacher, models: Path) -> Weights:
     """Parameters of a teacher that needs no hub, for its input size, as ``graph`` names them.
 

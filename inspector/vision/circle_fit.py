@@ -28,14 +28,12 @@ class CircleShift:
         radius: to add to the radius.
         x: to add to the centre.
         y: to add to the centre.
-        spread: robust standard deviation of what is left.
         weights: (rays,) 0 where a ray was left out, up to 1.
     """
 
     radius: float
     x: float
     y: float
-    spread: float
     weights: NDArray[np.float64]
 
 
@@ -49,7 +47,6 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
     weights = seen.astype(np.float64)
     middle = int(seen.sum()) // 2
     solution: NDArray[np.floating] = np.zeros(3)
-    spread = 0.0
     for _ in range(_ROUNDS):
         before = solution
         information = (weights @ _PRODUCTS).reshape(3, 3) + _RIDGE
@@ -64,4 +61,4 @@ def circle_shift(offsets: NDArray[np.float64], seen: NDArray[np.bool_]) -> Circl
         if np.abs(solution - before).max() < _SETTLED:
             break
     radius, x, y = (float(value) for value in solution)
-    return CircleShift(radius, x, y, spread, weights)
+    return CircleShift(radius, x, y, weights)

@@ -40,7 +40,6 @@ class CupOutline:
         radius: mean radius of the rim in frame pixels.
         whole: the whole rim is inside the picture, and most of it was seen.
         seen: part of the rim, 0 to 1, where the mask ends on the circle.
-        roundness_px: robust spread of the rim about the circle, in frame pixels.
     """
 
     x: float
@@ -48,7 +47,6 @@ class CupOutline:
     radius: float
     whole: bool
     seen: float
-    roundness_px: float
 
 
 def find_cups(
@@ -171,7 +169,6 @@ def _measured(
     in_picture = -0.5 <= x <= width - 0.5 and -0.5 <= y <= height - 0.5
     if not in_picture or share < _LEAST_SEEN or radius < _SMALLEST_RADIUS:
         return None
-    scale = 0.5 * (across + down)
     margin = radius + 1.0
     inside = (
         x >= margin - 0.5
@@ -182,8 +179,7 @@ def _measured(
     return CupOutline(
         x=(x + 0.5) * across - 0.5,
         y=(y + 0.5) * down - 0.5,
-        radius=radius * scale,
+        radius=radius * 0.5 * (across + down),
         whole=bool(inside and share >= _WHOLE_ARC),
         seen=share,
-        roundness_px=shift.spread * scale,
     )

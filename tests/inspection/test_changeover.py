@@ -191,7 +191,7 @@ class Line:
         exposed_ms = frame.exposed_ns // MS
         places = [WIDTH / 2 + SPEED_PX_PER_MS * (exposed_ms - part) for part in self._parts_ms]
         cups = tuple(
-            CupOutline(x, 930.0, RADIUS, RADIUS <= x <= WIDTH - RADIUS, 1.0, 1.0)
+            CupOutline(x, 930.0, RADIUS, RADIUS <= x <= WIDTH - RADIUS, 1.0)
             for x in places
             if 0 <= x <= WIDTH
         )

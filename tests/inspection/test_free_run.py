@@ -80,7 +80,7 @@ class FreeRun:
         frame = FrameInfo(
             "lane-1", 1, exposed_ms, 0, 0, WIDTH, 1860, "BayerRG8", exposed_ms * MS, now_ns, True
         )
-        outlines = tuple(CupOutline(x, 930.0, RADIUS, whole, 1.0, 1.0) for x, whole in cups)
+        outlines = tuple(CupOutline(x, 930.0, RADIUS, whole, 1.0) for x, whole in cups)
         self.lane.handle(frame, now_ns)
         self.lane.handle(Located(frame, outlines, fault), now_ns)
         while self._to_examine:

@@ -271,7 +271,7 @@ def test_in_free_run_a_count_has_a_session_of_which_there_are_no_rows(
             frame = replace(a_frame(1), frame_id=exposed_ms, width=2880, exposed_ns=exposed_ms * MS)
             lane.handle(frame, frame.exposed_ns)
             x = 1440 + 7.0 * (exposed_ms - 1_000)
-            cups = (CupOutline(x, 4.0, 2.0, True, 1.0, 1.0),) if 0 <= x <= 2880 else ()
+            cups = (CupOutline(x, 4.0, 2.0, True, 1.0),) if 0 <= x <= 2880 else ()
             lane.handle(Located(frame, cups), frame.exposed_ns)
             lane.tick(frame.exposed_ns)
         assert said["closed"] == [(1_000 + len(rows), 1)]

@@ -16,7 +16,6 @@ from inspector.recipe import Teacher, teacher_path
 from inspector.recipe.graph import IMAGE_MEAN, IMAGE_STD
 from inspector.recipe.graph_writer import OPSET
 from inspector.recipe.sources import SOURCES, Committed, Package, source_file
-from inspector.recipe.teacher import default_depth
 from inspector.recipe.weights import (
     file_sha256,
     grid_side,
@@ -154,7 +153,6 @@ def test_a_teacher_is_read_as_its_source_says_where_nothing_else_is_asked(
 ) -> None:
     teacher = Teacher(name)
     assert (teacher.rows, teacher.columns, teacher.depth) == (side, side, depth)
-    assert default_depth(name) == depth
     assert Teacher(name, depth=SOURCES[name].blocks).depth == SOURCES[name].blocks
 
 
