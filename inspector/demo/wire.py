@@ -9,6 +9,8 @@ from enum import StrEnum
 
 _WAIT_S = 0.2
 _CHUNK = 4096
+_SLOW_S = 0.4
+"""What a slow wire adds to each answer."""
 
 
 class Condition(StrEnum):
@@ -28,16 +30,15 @@ class Wire:
 
     Args:
         plc_port: where the PLC listens.
-        slow_s: what a slow wire adds to each answer.
 
     Attributes:
         port: where the line finds the PLC.
         condition: of the wire; may be set at any time.
     """
 
-    def __init__(self, plc_port: int, slow_s: float = 0.4) -> None:
+    def __init__(self, plc_port: int) -> None:
         self.condition = Condition.SOUND
-        self._plc_port, self._slow_s = plc_port, slow_s
+        self._plc_port = plc_port
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(_WAIT_S)
         self.port = int(self._listener.getsockname()[1])
@@ -81,7 +82,7 @@ class Wire:
 
     def _answered(self, said: bytes) -> bytes:
         if self.condition is Condition.SLOW:
-            time.sleep(self._slow_s)
+            time.sleep(_SLOW_S)
         if self.condition is Condition.NOISY:
             return bytes(byte ^ 0xFF for byte in said)
         return said

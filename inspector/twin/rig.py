@@ -47,6 +47,7 @@ from inspector.twin.rig_layout import (
 
 ENVIRONMENT_VARIABLE: Final = "INSPECTOR_TWIN_RIG"
 """Names the rig file; several, split by `os.pathsep`, are several cameras (TWIN-1, TWIN-2 …)."""
+_DRAWN_AFTER_NS: Final = 100_000_000
 
 
 class RigError(InspectorError):
@@ -205,15 +206,15 @@ class Rig:
         picture: NDArray[np.uint8] = self._images[N_IMAGES]
         return picture
 
-    def free_image_slot(self, now_ns: int, *, margin_ns: int = 100_000_000) -> int | None:
+    def free_image_slot(self, now_ns: int) -> int | None:
         """An image slot that no cup in view or yet to come uses; None when all are taken.
 
         A slot is in use from `publish_part` until its picture has left the camera's view at
-        `belt_px_per_s`, and `margin_ns` longer for the exposure and the drawing of it. Its old
+        `belt_px_per_s`, and 100 ms longer for the exposure and the drawing of it. Its old
         picture counts as gone from here on: a camera that comes to draw it even later than that
         loses the frame instead of showing another cup.
         """
-        transit_ns = int(WIDTH / self.belt_px_per_s * 1e9) + margin_ns
+        transit_ns = int(WIDTH / self.belt_px_per_s * 1e9) + _DRAWN_AFTER_NS
         used = (self._belt["number"] > 0) & (self._belt["eye_ns"] + transit_ns > now_ns)
         taken = set(self._belt["image_slot"][used].tolist())
         slot = next((slot for slot in range(N_IMAGES) if slot not in taken), None)
@@ -378,9 +379,9 @@ class Rig:
         """Let every frame spend so many µs longer on the wire; 0 for normal speed."""
         self._faults["slow_us"][0] = microseconds
 
-    def wrap_frame_ids(self, wrap: bool = True) -> None:
+    def wrap_frame_ids(self) -> None:
         """Let frame ids go from 65535 to 1, as in GigE Vision 1.x."""
-        self._faults["wrap16"][0] = wrap
+        self._faults["wrap16"][0] = 1
 
     def start_frame_ids_at(self, frame_id: int) -> None:
         """First frame id of the streams started from now on."""

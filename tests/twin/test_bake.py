@@ -10,11 +10,8 @@ from inspector.twin.bake.shapes import SHAPES, profile, turned
 from inspector.twin.cups import CUP_TYPES
 
 
-def test_every_cup_type_of_the_twin_has_a_shape_of_its_size() -> None:
+def test_every_cup_type_of_the_twin_has_a_shape() -> None:
     assert SHAPES.keys() == CUP_TYPES.keys()
-    for name, shape in SHAPES.items():
-        assert shape.height == CUP_TYPES[name].height_cm
-        assert shape.rim_radius == CUP_TYPES[name].rim_radius_cm
 
 
 @pytest.mark.parametrize("name", SHAPES)

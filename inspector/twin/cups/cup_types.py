@@ -47,8 +47,6 @@ class CupType:
         name: ``type-01`` to ``type-04``; also the folder of its baked light.
         number: 1 to 4; keeps the random numbers of two types with one seed apart.
         description: for people.
-        height_cm: over the table.
-        rim_radius_cm: of the rolled rim, before stacking shoulders widen it by 1 to 2 mm.
         translucent: whether light comes through the wall (a crack then leaks light).
         artwork: the print on its wall.
     """
@@ -56,8 +54,6 @@ class CupType:
     name: str
     number: int
     description: str
-    height_cm: float
-    rim_radius_cm: float
     translucent: bool
     artwork: PrintArtwork
 
@@ -67,8 +63,6 @@ _ALL: Final = (
         "type-01",
         1,
         "frosted natural polypropylene, 0.3 l",
-        11.0,
-        4.5,
         True,
         PrintArtwork(Emblem.LOOP, "RE-CUP", "0,3 l", (0.16, 0.34, 0.22), 0.72),
     ),
@@ -76,8 +70,6 @@ _ALL: Final = (
         "type-02",
         2,
         "opaque white with a strong taper, 0.4 l",
-        12.3,
-        4.75,
         False,
         PrintArtwork(Emblem.LEAF, "MEHRWEG", "0,4 l", (0.55, 0.10, 0.10), 0.36),
     ),
@@ -85,8 +77,6 @@ _ALL: Final = (
         "type-03",
         3,
         "translucent teal, low, 0.2 l",
-        8.6,
-        4.0,
         True,
         PrintArtwork(Emblem.DROP, "AQUA", "0,2 l", (0.06, 0.14, 0.42), 0.62),
     ),
@@ -94,8 +84,6 @@ _ALL: Final = (
         "type-04",
         4,
         "opaque sand, 0.3 l",
-        10.2,
-        4.3,
         False,
         PrintArtwork(Emblem.BEAN, "KAFFEE", "to go", (0.20, 0.13, 0.07), 0.55),
     ),

@@ -69,7 +69,6 @@ def draw_cup(
     severity: float = 0.6,
     angle_deg: float | None = None,
     stance: Stance | None = None,
-    wear: float = 1.0,
     droplets: int | None = None,
     wet_share: float = WET_SHARE,
 ) -> CupPicture:
@@ -87,7 +86,6 @@ def draw_cup(
         severity: size and contrast of the defect, in (0, 1].
         angle_deg: the print's angle as in ``CupTruth``, met within 0.05°; any angle if None.
         stance: how the cup stands; as ``Stance.drawn`` if None.
-        wear: permitted traces of use; 1 is usual, 0 is a new cup.
         droplets: drops of water; if None, some cups have 1 to 19.
         wet_share: how many of them have, 0 … 1.
 
@@ -107,7 +105,7 @@ def draw_cup(
     turn = Turn.drawn(random(_Purpose.TURN, take)) if angle_deg is None else Turn.to(angle_deg)
     projection = projection_of(surface, stance)
     exposure = Exposure.drawn(random(_Purpose.EXPOSURE, take))
-    texture = clean_texture(surface, turn, wear, random(_Purpose.WEAR))
+    texture = clean_texture(surface, turn, random(_Purpose.WEAR))
     canvas = Canvas(surface, turn, _lit(surface, turn, exposure, texture))
     apply_print(canvas.lit, surface, turn)
     wet = random(_Purpose.DROPLETS, take)

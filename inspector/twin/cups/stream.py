@@ -1,6 +1,6 @@
 """An endless line of cups, each drawn afresh."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,8 @@ from inspector.twin.cups.pose import KEPT_PROJECTIONS, Stance
 _STREAM: Final = 2
 """Keeps a stream's cups apart from those of a data set of the same seed."""
 _CUPS_PER_NEW_STANCE: Final = 24
+_KINDS: Final = tuple(DefectKind)
+_SEVERITIES: Final = (0.3, 1.0)
 
 
 class DefectRateError(InspectorError):
@@ -28,52 +30,36 @@ class CupStream(Iterator[CupPicture]):
     by and by, for a new one costs as much time as the rest of a cup.
 
     Args:
-        cup_types: one cup type (or its name), or several that are mixed evenly.
+        cup_type: one of ``CUP_TYPES`` or its name.
         seed: of the whole stream.
         defect_rate: part of the cups that have a defect, 0 to 1.
-        severities: lowest and highest severity; evenly drawn.
-        kinds: kinds of defect that occur, equally often.
 
     Raises:
         UnknownCupTypeError: there is no cup type of that name.
         DefectRateError: the rate is outside 0 to 1.
     """
 
-    def __init__(
-        self,
-        cup_types: CupType | str | Sequence[CupType | str],
-        seed: int,
-        defect_rate: float = 0.15,
-        *,
-        severities: tuple[float, float] = (0.3, 1.0),
-        kinds: Sequence[DefectKind] = tuple(DefectKind),
-    ) -> None:
+    def __init__(self, cup_type: CupType | str, seed: int, defect_rate: float = 0.15) -> None:
         if not 0 <= defect_rate <= 1:
             raise DefectRateError(f"defect rate is {defect_rate}", "give a number from 0 to 1")
-        several = [cup_types] if isinstance(cup_types, (CupType, str)) else list(cup_types)
-        self._cup_types = [cup_type_named(cup_type) for cup_type in several]
+        self._cup_type = cup_type_named(cup_type)
         self._defect_rate = defect_rate
-        self._severities = severities
-        self._kinds = tuple(kinds)
         self._random = np.random.default_rng((seed, _STREAM))
         # One place is left for whoever else draws in this process.
-        few = max(1, (KEPT_PROJECTIONS - 1) // len(self._cup_types))
-        self._stances = [[Stance.drawn(self._random) for _ in range(few)] for _ in self._cup_types]
+        self._stances = [Stance.drawn(self._random) for _ in range(KEPT_PROJECTIONS - 1)]
 
     def __next__(self) -> CupPicture:
         """Draws the next cup."""
-        random = self._random
-        which = int(random.integers(len(self._cup_types)))
-        stances = self._stances[which]
+        random, stances = self._random, self._stances
         place = int(random.integers(len(stances)))
         if random.random() < 1 / _CUPS_PER_NEW_STANCE:
             stances[place] = Stance.drawn(random)
         seed = int(random.integers(2**62))
-        kind = self._kinds[int(random.integers(len(self._kinds)))]
-        severity = float(random.uniform(*self._severities))
+        kind = _KINDS[int(random.integers(len(_KINDS)))]
+        severity = float(random.uniform(*_SEVERITIES))
         defective = random.random() < self._defect_rate
         return draw_cup(
-            self._cup_types[which],
+            self._cup_type,
             seed,
             defect=kind if defective else None,
             severity=severity,

@@ -21,15 +21,12 @@ _SUBPIXEL_BITS: Final = 4
 _SCUFF_ZERO: Final = 128
 
 
-def clean_texture(
-    surface: Surface, turn: Turn, wear: float, random: np.random.Generator
-) -> Picture:
+def clean_texture(surface: Surface, turn: Turn, random: np.random.Generator) -> Picture:
     """The texture of one clean cup without its print.
 
     Args:
         surface: of its type.
         turn: the raised marks on the base catch the lamps according to it.
-        wear: how used it is; 1 is usual, 0 is new.
         random: where the cup's own marks come from.
 
     Returns:
@@ -37,11 +34,11 @@ def clean_texture(
     """
     texture = _material(surface, random)
     scuffs = np.full(texture.shape, _SCUFF_ZERO, np.uint8)
-    _draw_scuffs(scuffs, surface, wear, random)
-    _draw_hairlines(scuffs, surface, wear, random)
+    _draw_scuffs(scuffs, surface, random)
+    _draw_hairlines(scuffs, surface, random)
     cv2.addWeighted(texture, 1.0, scuffs, 1.0, -_SCUFF_ZERO, dst=texture)
     _emboss(texture, surface, turn)
-    _lay_dust(texture, surface, wear, random)
+    _lay_dust(texture, surface, random)
     return texture
 
 
@@ -93,11 +90,9 @@ def _melt(surface: Surface, number: int) -> Picture:
     return full
 
 
-def _draw_scuffs(
-    layer: Picture, surface: Surface, wear: float, random: np.random.Generator
-) -> None:
+def _draw_scuffs(layer: Picture, surface: Surface, random: np.random.Generator) -> None:
     """Faint arcs that cups leave in each other when they are stacked."""
-    count = int(random.poisson(70 * wear))
+    count = int(random.poisson(70))
     row = random.integers(surface.base_row + 10, int(surface.rim_row) - 2, (count, 1))
     way = random.gamma(2, 90, (count, 1)) * np.linspace(0, 1, 8)
     wander = random.normal(0, 0.03, (count, 1)) * way
@@ -106,11 +101,9 @@ def _draw_scuffs(
     _draw_lines(layer, columns, row + wander, random.normal(0.03, 0.045, count))
 
 
-def _draw_hairlines(
-    layer: Picture, surface: Surface, wear: float, random: np.random.Generator
-) -> None:
+def _draw_hairlines(layer: Picture, surface: Surface, random: np.random.Generator) -> None:
     """Fine straight lines on the base, as cutlery and brushes leave them."""
-    count = int(random.poisson(40 * wear))
+    count = int(random.poisson(40))
     row = random.integers(20, surface.base_row, (count, 1))
     angle, heading = random.uniform(0, 2 * np.pi, (2, count, 1))
     way = random.gamma(2, 30, (count, 1)) * np.linspace(0, 1, 12)
@@ -145,9 +138,9 @@ def _emboss(texture: Picture, surface: Surface, turn: Turn) -> None:
         base[rows] = np.clip(np.round(base[rows] + _LEVELS_PER_PART * change), 0, 255)
 
 
-def _lay_dust(texture: Picture, surface: Surface, wear: float, random: np.random.Generator) -> None:
+def _lay_dust(texture: Picture, surface: Surface, random: np.random.Generator) -> None:
     """Specks of a few pixels, mostly dark."""
-    for _ in range(int(random.poisson(18 * wear))):
+    for _ in range(int(random.poisson(18))):
         row = random.integers(30, int(surface.rim_row) - 45)
         window = surface.window(int(row), int(random.integers(0, ANGLES)), 0.08, 0.08)
         spread = random.uniform(0.008, 0.02)

@@ -44,19 +44,17 @@ def producer_path() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not producer.exists():
             with tempfile.TemporaryDirectory(prefix="build-", dir=directory) as work:
-                compile_producer(compiler, generated, Path(work)).replace(producer)
+                _compiled(compiler, generated, Path(work)).replace(producer)
     return producer
 
 
-def compile_producer(
-    compiler: list[str], generated: dict[str, str], work: Path, extra: tuple[str, ...] = ()
-) -> Path:
+def _compiled(compiler: list[str], generated: dict[str, str], work: Path) -> Path:
     """Compile the producer in the directory `work` and return the finished file there."""
     for name, text in generated.items():
         (work / name).write_text(text)
     built = work / PRODUCER_NAME
     sources = [str(path) for path in sorted(_SOURCES.glob("*.cpp"))]
-    command = [*compiler, *_FLAGS, *extra, f"-I{work}", f"-I{_SOURCES}", *sources, "-o", str(built)]
+    command = [*compiler, *_FLAGS, f"-I{work}", f"-I{_SOURCES}", *sources, "-o", str(built)]
     outcome = subprocess.run(command, capture_output=True, text=True, check=False)
     if outcome.returncode != 0:
         reason = next((line for line in outcome.stderr.splitlines() if "error" in line), "")

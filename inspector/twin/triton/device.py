@@ -68,7 +68,7 @@ class Device:
             "Integer",
             name,
             _locked(locked),
-            f"<pValue>{name}Reg</pValue><Min>{low}</Min>{_limit('Max', high)}<Inc>{step}</Inc>"
+            f"<pValue>{name}Reg</pValue><Min>{low}</Min>{_highest(high)}<Inc>{step}</Inc>"
             + _unit(unit),
         )
         self._integer_register(name, access, default, bytes_=bytes_)
@@ -87,7 +87,7 @@ class Device:
         self._feature(
             "Float",
             name,
-            f"<pValue>{name}Reg</pValue><Min>{low}</Min>{_limit('Max', high)}{_unit(unit)}",
+            f"<pValue>{name}Reg</pValue><Min>{low}</Min>{_highest(high)}{_unit(unit)}",
         )
         address = self._register(name, struct.pack("<d", default))
         self._node(
@@ -102,7 +102,6 @@ class Device:
         entries: dict[str, int] | tuple[str, ...],
         default: str,
         *,
-        access: Access = "RW",
         locked: bool = False,
         selects: tuple[str, ...] = (),
         by: tuple[str, list[str]] | None = None,
@@ -124,7 +123,7 @@ class Device:
             + "".join(f"<pSelected>{selected}</pSelected>" for selected in selects),
         )
         defaults = [entries[word] for word in by[1]] if by else [entries[default]]
-        self._integer_register(name, access, *defaults, selector=by[0] if by else None)
+        self._integer_register(name, "RW", *defaults, selector=by[0] if by else None)
 
     def boolean(
         self,
@@ -216,8 +215,8 @@ def _unit(unit: str) -> str:
     return f"<Unit>{unit}</Unit>" if unit else ""
 
 
-def _limit(tag: str, value: float | str) -> str:
-    return f"<p{tag}>{value}</p{tag}>" if isinstance(value, str) else f"<{tag}>{value}</{tag}>"
+def _highest(value: float | str) -> str:
+    return f"<pMax>{value}</pMax>" if isinstance(value, str) else f"<Max>{value}</Max>"
 
 
 def description(model: str, port: str, categories: dict[str, list[str]], nodes: list[str]) -> str:
