@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from inspector.camera.channel import channel_pair
@@ -46,7 +46,7 @@ class _Process:
     started_s: float = 0.0
     restart_at_s: float = 0.0
     pause_s: float = 0.1
-    starts: int = field(default=0)
+    starts: int = 0
 
 
 class Line:

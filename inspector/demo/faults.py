@@ -40,7 +40,7 @@ class Scene:
     records: Path
     plc_pid: int
     wall_clock: WallClock | None
-    ledger_lock: sqlite3.Connection | None = field(default=None)
+    ledger_lock: sqlite3.Connection | None = None
     hogs: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     def kill(self, module: str) -> None:

@@ -25,14 +25,14 @@ from inspector.core.errors import ConfigurationError, InspectorError
 from inspector.core.process import memory_directory
 from inspector.demo.faults import DISK_FULL, NONE, Fault, Scene, scenario
 from inspector.demo.small_disk import small_disk
-from inspector.demo.summary import ExposedFrame, Summary, summarise
+from inspector.demo.summary import Summary, summarise
 from inspector.demo.table import progress_table, summary_table
 from inspector.demo.traces import read_actions, read_rows, read_truth
 from inspector.demo.wall_clock import WallClock
 from inspector.demo.wire import Wire
 from inspector.recipe import load_recipe
 from inspector.records.status import LineStatus, read_status
-from inspector.twin.rig import ENVIRONMENT_VARIABLE, Rig, create_rig
+from inspector.twin.rig import ENVIRONMENT_VARIABLE, LoggedFrame, Rig, create_rig
 from inspector.twin.triton.build import producer_path
 
 LANE = "lane-1"
@@ -308,10 +308,9 @@ class _Plant:
 
     # -- run ---------------------------------------------------------------------------------------
 
-    def run(self, console: Console, faults: tuple[Fault, ...], scene: Scene) -> list[ExposedFrame]:
+    def run(self, console: Console, faults: tuple[Fault, ...], scene: Scene) -> list[LoggedFrame]:
         """Switch the belt on and watch until the last part is through, or Ctrl-C."""
-        frames: list[ExposedFrame] = []
-        seen = 0
+        frames: list[LoggedFrame] = []
         pending = list(faults)
         self._rig.belt_on = True
         began = time.monotonic()
@@ -325,17 +324,17 @@ class _Plant:
                         done = {"says": fault.says, "mends": fault.mends}
                         self.faults_done.append(done | {"at_ns": time.monotonic_ns()})
                         console.print(f"[yellow]fault: {fault.says}[/]")
-                    for logged in self._rig.frames_seen(seen):
-                        seen = logged.sequence
-                        frames.append(ExposedFrame(logged.frame_id, logged.exposed_ns, logged.part))
+                    self._take_new(frames)
                     live.update(progress_table(self._status(), self._options.parts))
                     time.sleep(0.25)
         except KeyboardInterrupt:
             console.print("stopping …")
-        frames += [
-            ExposedFrame(f.frame_id, f.exposed_ns, f.part) for f in self._rig.frames_seen(seen)
-        ]
+        self._take_new(frames)
         return frames
+
+    def _take_new(self, frames: list[LoggedFrame]) -> None:
+        """The camera's log holds the newest frames only: they are kept while the demo runs."""
+        frames += self._rig.frames_seen(frames[-1].sequence if frames else 0)
 
     def _finished(self) -> bool:
         """All parts have been published, and the diverter has dealt with the last."""
@@ -362,7 +361,7 @@ class _Plant:
             _end(child)
         self.stopped_within_s = (time.monotonic_ns() - self._stopped_ns) / 1e9
 
-    def summary(self, frames: list[ExposedFrame]) -> Summary:
+    def summary(self, frames: list[LoggedFrame]) -> Summary:
         """Compare ledger, gate and truth, of the parts that were through the gate when it stopped."""
         directory = self._directory
         assert self._stopped_ns is not None

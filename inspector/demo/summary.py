@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
+from inspector.twin.rig import LoggedFrame
+
 FRAME_TOLERANCE_NS = 10_000_000
 """A ledger row's exposure time may differ this much from the camera's own record of the frame."""
 
@@ -30,15 +32,6 @@ class GateAction:
     passed: bool
     reason: str
     result: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class ExposedFrame:
-    """Which part stood in a frame, from the camera's own log."""
-
-    frame_id: int
-    exposed_ns: int
-    part: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +106,7 @@ def summarise(
     truth: Mapping[int, Sequence[str]],
     rows: Sequence[Row],
     actions: Mapping[int, GateAction],
-    frames: Sequence[ExposedFrame],
+    frames: Sequence[LoggedFrame],
     duration_s: float,
 ) -> Summary:
     """Compare what happened with what is true.
@@ -122,7 +115,7 @@ def summarise(
         truth: part number → kinds of defect it carries (empty for a clean cup).
         rows: all ledger rows of the run.
         actions: part number → what the diverter did.
-        frames: every exposed frame.
+        frames: every exposed frame, from the camera's own log.
         duration_s: first to last part at the photo-eye, seconds.
     """
     by_number: dict[int, list[Row]] = {}
@@ -184,7 +177,7 @@ def summarise(
 
 
 def _mis_diversion(
-    number: int, own: Sequence[Row], action: GateAction | None, frames: Sequence[ExposedFrame]
+    number: int, own: Sequence[Row], action: GateAction | None, frames: Sequence[LoggedFrame]
 ) -> str | None:
     """Why this part went the wrong way for the wrong reason, or None.
 

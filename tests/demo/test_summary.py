@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from inspector.demo.summary import ExposedFrame, GateAction, Row, Summary, summarise
+from inspector.demo.summary import GateAction, Row, Summary, summarise
+from inspector.twin.rig import LoggedFrame
 
 MS = 1_000_000
 
@@ -30,7 +31,7 @@ def run(rows: list[Row], passed: set[int], truth: dict[int, list[str]] | None = 
         truth=truth,
         rows=rows,
         actions={n: GateAction(n, n in passed, "", n) for n in truth},
-        frames=[ExposedFrame(n, exposed_at(n), n) for n in truth],
+        frames=[LoggedFrame(n, 1, n, n, exposed_at(n), n, 0) for n in truth],
         duration_s=1.0,
     )
 
