@@ -27,6 +27,14 @@ def written(folder: Path, document: object) -> Path:
     return path
 
 
+def refusal(folder: Path, document: object) -> str:
+    """What is said of a configuration that cannot be used, in one line."""
+    with pytest.raises(ConfigurationError) as caught:
+        load_line(written(folder, document))
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
 def test_the_example_for_a_real_triton_is_a_valid_line() -> None:
     line = load_line(ROOT / "deploy" / "line.example.yaml")
     assert line.lanes[0].camera.pixel_format == "BayerRG8"
@@ -104,10 +112,7 @@ def test_an_environment_variable_stands_for_a_path(
 def test_a_mistake_is_named_in_one_line_with_its_key(
     tmp_path: Path, document: object, named: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_line(written(tmp_path, document))
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert named in refusal(tmp_path, document)
 
 
 @pytest.mark.parametrize(
@@ -120,10 +125,9 @@ def test_a_mistake_is_named_in_one_line_with_its_key(
 def test_only_mistakes_that_are_in_the_file_are_counted(
     tmp_path: Path, document: object, more: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_line(written(tmp_path, document))
-    assert ("(and" in str(caught.value)) == bool(more)
-    assert more in str(caught.value)
+    said = refusal(tmp_path, document)
+    assert ("(and" in said) == bool(more)
+    assert more in said
 
 
 TWICE = """\
@@ -204,10 +208,7 @@ def test_a_gate_is_driven_by_modbus_unless_it_names_another_driver(tmp_path: Pat
 def test_a_mistake_about_a_gate_is_named_in_one_line_with_its_key(
     tmp_path: Path, document: object, named: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_line(written(tmp_path, document))
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert named in refusal(tmp_path, document)
 
 
 def test_lanes_of_one_plc_may_have_blocks_side_by_side(tmp_path: Path) -> None:
@@ -264,10 +265,7 @@ WIRES = {"driver": "gpio", "diverter_line": 17, "photo_eye_line": 18}
 def test_a_gate_without_a_plc_whose_times_or_wires_do_not_fit_is_named(
     tmp_path: Path, document: object, named: str
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
-        load_line(written(tmp_path, document))
-    assert named in str(caught.value)
-    assert "\n" not in str(caught.value)
+    assert named in refusal(tmp_path, document)
 
 
 def test_a_file_that_is_not_there_or_no_yaml_is_said_to_be_so(tmp_path: Path) -> None:

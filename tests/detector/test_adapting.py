@@ -1,6 +1,5 @@
 """An adapter learns from clean cups alone what clean cups differ by, and changes nothing before it has."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -151,15 +150,6 @@ def test_a_trained_adapter_calls_new_drops_clean_and_new_marks_dirty(
             for one in others
         ]
     assert np.mean(after) < 0.85 * np.mean(before)
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Several add up in an order of their own each time."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.usefixtures("one_thread")

@@ -1,7 +1,5 @@
 """A bank of clean patches: what it knows is cold, where it knows it from, and who is left out."""
 
-from collections.abc import Iterator
-
 import pytest
 import torch
 from hypothesis import given, settings
@@ -12,17 +10,10 @@ from torch.nn.functional import normalize
 from inspector.detector.memory_bank import Neighbourhood, learn_bank, leave_one_out
 from inspector.recipe.view import cup_patches
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 NEIGHBOURHOODS: tuple[Neighbourhood, ...] = ("everywhere", "radius")
 quickly = settings(max_examples=25, deadline=None)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Products this small only wait for each other on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _maps(count: int, seed: int, rows: int = 5, columns: int = 7, channels: int = 16) -> Tensor:

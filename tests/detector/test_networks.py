@@ -1,6 +1,5 @@
 """Teacher and student: the published networks, timm's own forward, the graph that the line runs."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -36,6 +35,8 @@ from inspector.recipe.sources import SOURCES, Committed
 from inspector.recipe.view import cup_patches
 from inspector.recipe.weights import file_sha256, save_half
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Architecture(rows=42, columns=56, width=24, depth=2, heads=3, outputs=None)
 ROUND = replace(SMALL, rows=112, columns=112, cup_only=True)
 """Of its 8×8 patches the four in the corners show nothing of a cup."""
@@ -53,15 +54,6 @@ PUBLISHED = Architecture(
 MODELS = Path(__file__).parents[2] / "models"
 TINY, DINO = "deit_tiny_distilled_patch16_224", "vit_small_patch14_dinov2"
 NORMS: tuple[OutputNorm, ...] = ("plain", "final", "none")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _pictures(rows: int, columns: int, count: int = 1, seed: int = 0) -> NDArray[np.uint8]:

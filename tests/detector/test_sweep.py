@@ -11,7 +11,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-import torch
 import typer
 from numpy.typing import NDArray
 from typer.testing import CliRunner
@@ -32,6 +31,8 @@ from inspector.recipe.sources import SOURCES
 from inspector.twin.cups import DefectKind, draw_cup, empty_belt
 from inspector.vision import Segment
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 PROJECT = Path(__file__).parents[2]
 PAPER = PROJECT.parent / "shared" / "paper" / "paper.txt"
 TEACHER = Teacher(rows=56, columns=56, depth=2)
@@ -41,14 +42,6 @@ COLOURS = {"type-01": (200, 60, 60), "type-02": (60, 200, 60), "type-03": (60, 6
 
 app = typer.Typer()
 app.command()(sweep_command)
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def _picture(path: Path, colour: tuple[int, int, int], seed: int, blot: bool) -> NDArray[np.bool_]:

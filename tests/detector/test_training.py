@@ -1,7 +1,6 @@
 """The student really learns, goes on where it was, and does the same again under one seed."""
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,19 +22,12 @@ from inspector.detector.networks import Architecture, FeatureNetwork
 from inspector.detector.teacher_memory import TeacherMemory
 from inspector.detector.training import LOOK_EVERY, TrainingPlan, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SMALL = Architecture(rows=56, columns=56, width=24, depth=2, heads=3, outputs=32)
 PLAN = TrainingPlan(steps=60, batch=2, learning_rate=3e-3, p_hard=0.9, start="random", seed=3)
 SHORT = replace(PLAN, steps=6)
 CPU = torch.device("cpu")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    """Networks this small only wait for each other on several threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

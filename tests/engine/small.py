@@ -65,6 +65,11 @@ def round_graph(path: Path, seed: int, prefix: int = 0, *, cup_only: bool = True
     return path
 
 
+def views(count: int) -> NDArray[np.uint8]:
+    """Noise as :func:`small_graph`'s networks take it."""
+    return np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3), dtype=np.uint8)
+
+
 def pictures(count: int, seed: int = 0) -> NDArray[np.uint8]:
     """count×384×384×3 cup-image-like noise."""
     return np.random.default_rng(seed).integers(0, 255, (count, 384, 384, 3), dtype=np.uint8)

@@ -18,7 +18,7 @@ from inspector.engine.half import halved
 from inspector.recipe import load_recipe
 from inspector.recipe.bank_graph import bank_graph
 from inspector.recipe.graph import OutputNorm, write_transformer
-from tests.engine.small import HEADS, SIZE, round_graph, small_graph, small_weights
+from tests.engine.small import HEADS, SIZE, round_graph, small_graph, small_weights, views
 
 ROOT = Path(__file__).parents[2]
 _SPLIT = np.float32(2**13 + 1)
@@ -53,10 +53,6 @@ def _graph(
     return path
 
 
-def _views(count: int = 3) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3), dtype=np.uint8)
-
-
 def _run(graph: bytes, name: str, batch: NDArray[np.uint8]) -> NDArray[np.float32]:
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
     (result,) = session.run([name], {"image": batch})
@@ -71,15 +67,15 @@ def test_in_float32_it_gives_the_same_features(
     path = _graph(
         tmp_path / "small.onnx", prefix=prefix, outputs=outputs, adapted=adapted, norm=norm
     )
-    expected = load_network(path).run(_views())
-    found = _run(fused(path, np.float32), "features", _views())
+    expected = load_network(path).run(views(3))
+    found = _run(fused(path, np.float32), "features", views(3))
     assert np.abs(found - expected).max() < 1e-5 * max(1, np.abs(expected).max())
 
 
 def test_a_final_norm_keeps_its_weights(tmp_path: Path) -> None:
     path = _graph(tmp_path / "small.onnx", norm="final", prefix=2)
-    expected = load_network(path).run(_views())
-    assert np.abs(_run(fused(path, np.float32), "features", _views()) - expected).max() < 1e-5
+    expected = load_network(path).run(views(3))
+    assert np.abs(_run(fused(path, np.float32), "features", views(3)) - expected).max() < 1e-5
 
 
 def test_a_block_is_eight_operators(tmp_path: Path) -> None:
@@ -110,9 +106,9 @@ def test_teacher_and_student_in_one_graph_give_eq_1(tmp_path: Path) -> None:
     student = _graph(tmp_path / "student.onnx", 2, adapted=True)
     whole = joined(teacher, student, np.float32)
     assert whole is not None
-    features = [load_network(path).run(_views()) for path in (teacher, student)]
+    features = [load_network(path).run(views(3)) for path in (teacher, student)]
     expected = -0.5 * np.square(features[1] - features[0]).mean(axis=1)
-    assert np.abs(_run(whole, "distances", _views()) - expected).max() < 1e-5
+    assert np.abs(_run(whole, "distances", views(3)) - expected).max() < 1e-5
 
 
 def test_teacher_and_bank_in_one_graph_give_the_same_distances(tmp_path: Path) -> None:
@@ -122,8 +118,8 @@ def test_teacher_and_bank_in_one_graph_give_the_same_distances(tmp_path: Path) -
     (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 1, (4, 4)))
     whole = joined(teacher, tmp_path / "bank.onnx", np.float32)
     assert whole is not None
-    expected = load_network(tmp_path / "bank.onnx").run(load_network(teacher).run(_views()))
-    assert np.abs(_run(whole, "distances", _views()) - expected).max() < 1e-5
+    expected = load_network(tmp_path / "bank.onnx").run(load_network(teacher).run(views(3)))
+    assert np.abs(_run(whole, "distances", views(3)) - expected).max() < 1e-5
 
 
 def test_what_is_beside_the_cup_is_left_out_as_well(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper
 from inspector.core.errors import EngineError
 from inspector.engine import Backend, Network, load_network
 from inspector.recipe.weights import file_sha256
-from tests.engine.small import SIZE, broken_library, round_graph, runnable, small_graph
+from tests.engine.small import SIZE, broken_library, round_graph, runnable, small_graph, views
 
 
 @pytest.fixture(params=Backend)
@@ -25,20 +25,16 @@ def network(tmp_path: Path, backend: Backend) -> Network:
     return load_network(small_graph(tmp_path / "small.onnx", 1), backend=backend)
 
 
-def _views(count: int) -> np.ndarray[tuple[int, ...], np.dtype[np.uint8]]:
-    return np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3), dtype=np.uint8)
-
-
 def test_it_says_what_it_takes_and_gives(network: Network) -> None:
     assert network.input_shape == (SIZE, SIZE, 3)
     assert network.output_shape == (24, 4, 4)
-    result = network.run(_views(3))
+    result = network.run(views(3))
     assert result.shape == (3, 24, 4, 4)
     assert result.dtype == np.float32
 
 
 def test_a_picture_gets_the_same_result_alone_and_in_company(network: Network) -> None:
-    batch = _views(5)
+    batch = views(5)
     alone = np.concatenate([network.run(batch[i : i + 1]) for i in range(5)])
     assert np.abs(network.run(batch) - alone).max() < 1e-5
 
@@ -55,7 +51,7 @@ def test_what_is_beside_a_cup_is_left_out(tmp_path: Path, backend: Backend) -> N
 
 
 def test_each_position_is_normalised_over_its_channels(network: Network) -> None:
-    result = network.run(_views(2))
+    result = network.run(views(2))
     assert np.abs(result.mean(axis=1)).max() < 1e-5
     assert np.abs(np.square(result).mean(axis=1) - 1).max() < 1e-3
 
@@ -142,7 +138,7 @@ def test_results_that_are_no_numbers_are_an_error(tmp_path: Path, backend: Backe
 
 
 def test_a_network_answers_several_threads_at_once(network: Network) -> None:
-    batch = _views(8)
+    batch = views(8)
     expected = network.run(batch)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: network.run(batch[n : n + 1])[0], range(8)))

@@ -7,14 +7,13 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
-from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.engine import Backend, load_network
 from inspector.engine import onnxruntime_cuda_network as cuda
 from inspector.engine.onnxruntime_cuda_network import OnnxRuntimeCudaNetwork
 from inspector.recipe.bank_graph import bank_graph
-from tests.engine.small import SIZE, runnable, small_graph
+from tests.engine.small import runnable, small_graph, views
 
 CPU = "CPUExecutionProvider"
 
@@ -41,10 +40,6 @@ def settings(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
     return asked
 
 
-def _views(count: int) -> NDArray[np.uint8]:
-    return np.random.default_rng(0).integers(0, 255, (count, SIZE, SIZE, 3), dtype=np.uint8)
-
-
 def test_batches_of_any_size_give_what_the_cpu_gives(
     tmp_path: Path, settings: list[dict[str, str]]
 ) -> None:
@@ -53,14 +48,14 @@ def test_batches_of_any_size_give_what_the_cpu_gives(
     assert network.recorded
     assert settings[0]["enable_cuda_graph"] == "1"
     assert settings[0]["use_tf32"] == "0"
-    batch = _views(19)
+    batch = views(19)
     alone = np.concatenate([network.run(batch[n : n + 1]) for n in range(len(batch))])
     assert np.abs(network.run(batch) - alone).max() < 1e-5
 
 
 def test_threads_take_turns(tmp_path: Path, settings: list[dict[str, str]]) -> None:
     network = OnnxRuntimeCudaNetwork(small_graph(tmp_path / "small.onnx", 1), half=False)
-    batch = _views(8)
+    batch = views(8)
     expected = network.run(batch)
     with ThreadPoolExecutor(4) as pool:
         found = list(pool.map(lambda n: network.run(batch[n : n + 1])[0], range(8)))
@@ -75,7 +70,7 @@ def test_nothing_else_runs_while_a_network_is_recorded(
     network = OnnxRuntimeCudaNetwork(path, half=False)
     with ThreadPoolExecutor(2) as pool:
         with cuda._on_gpu:
-            judged = pool.submit(network.run, _views(1))
+            judged = pool.submit(network.run, views(1))
             loaded = pool.submit(OnnxRuntimeCudaNetwork, path, half=False)
             for waiting in (judged, loaded):
                 with pytest.raises(TimeoutError):
@@ -92,7 +87,7 @@ def test_joined_with_a_bank_it_gives_distances(
     (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 0, (4, 4)))
     network = OnnxRuntimeCudaNetwork(teacher, half=True, compared=tmp_path / "bank.onnx")
     assert network.output_shape == (4, 4)
-    assert network.run(_views(3)).shape == (3, 4, 4)
+    assert network.run(views(3)).shape == (3, 4, 4)
 
 
 def test_what_cannot_be_recorded_runs_all_the_same(
@@ -109,7 +104,7 @@ def test_what_cannot_be_recorded_runs_all_the_same(
     network = OnnxRuntimeCudaNetwork(small_graph(tmp_path / "small.onnx", 1), half=False)
     assert not network.recorded
     assert settings[0]["enable_cuda_graph"] == "0"
-    assert network.run(_views(2)).shape == (2, 24, 4, 4)
+    assert network.run(views(2)).shape == (2, 24, 4, 4)
 
 
 def test_a_damaged_file_is_refused_in_one_line(
@@ -136,5 +131,5 @@ def test_our_own_transformers_are_recorded_and_keep_to_their_numbers(tmp_path: P
     path = small_graph(tmp_path / "small.onnx", 1)
     network = OnnxRuntimeCudaNetwork(path, half=True)
     assert network.recorded
-    error = np.abs(network.run(_views(8)) - load_network(path).run(_views(8))).max()
+    error = np.abs(network.run(views(8)) - load_network(path).run(views(8))).max()
     assert error < 0.02
