@@ -1,7 +1,7 @@
 """Exported graph and images to feature distances, whatever runs them."""
 
 from inspector.engine.choice import Choice, How, choose_detector
-from inspector.engine.detector import Detector, open_detector, verify_again, verify_golden
+from inspector.engine.detector import Compared, Detector, open_detector, verify_again, verify_golden
 from inspector.engine.loading import load_network
 from inspector.engine.network import Backend, Network
 from inspector.engine.pool import NetworkPool
@@ -9,6 +9,7 @@ from inspector.engine.pool import NetworkPool
 __all__ = [
     "Backend",
     "Choice",
+    "Compared",
     "Detector",
     "How",
     "Network",

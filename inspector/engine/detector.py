@@ -1,6 +1,7 @@
 """Views → distance maps: the teacher against a student (Eq. 1) or against a bank of clean patches."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,23 +13,17 @@ from inspector.engine.pool import NetworkPool
 from inspector.recipe import Recipe, network_view
 
 
-class Detector:
-    """A teacher, and what its features are compared with: a student's, or a bank of clean patches.
+class Compared:
+    """See :class:`inspector.engine.Network`: a teacher, and what its features are compared with.
 
     Args:
         teacher: pictures to features.
         student: the same pictures to features of the same shape.
         bank: the teacher's features to distance maps; exactly one of the two.
-        most: views that a line gives it at once.
     """
 
     def __init__(
-        self,
-        teacher: Network,
-        *,
-        student: Network | None = None,
-        bank: Network | None = None,
-        most: int = 1,
+        self, teacher: Network, *, student: Network | None = None, bank: Network | None = None
     ) -> None:
         if (student is None) == (bank is None):
             raise ValueError("a teacher is compared with a student or with a bank")
@@ -48,12 +43,35 @@ class Detector:
                 "teach the type again: both must have the same channels and positions",
             )
         self._teacher, self._student, self._bank = teacher, student, bank
+        self.input_shape = teacher.input_shape
+        self.output_shape = teacher.output_shape[1:]
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """D of Eq. 1, n×h×w."""
+        features = self._teacher.run(batch)
+        if self._student is not None:
+            difference = self._student.run(batch) - features
+            return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
+        assert self._bank is not None
+        return self._bank.run(features)
+
+
+class Detector:
+    """Views to distance maps.
+
+    Args:
+        network: :class:`Compared`, or both in one graph: pictures to distance maps.
+        most: views that a line gives it at once.
+    """
+
+    def __init__(self, network: Network, *, most: int = 1) -> None:
+        self._network = network
         self.most = most
 
     @property
     def map_shape(self) -> tuple[int, int]:
         """Rows and columns of a distance map."""
-        _, rows, columns = self._teacher.output_shape
+        rows, columns = self._network.output_shape
         return rows, columns
 
     def distances(
@@ -70,45 +88,8 @@ class Detector:
         Raises:
             EngineError: a network failed.
         """
-        batch = _batch(images, self._teacher)
-        features = self._teacher.run(batch)
-        if self._student is not None:
-            difference = self._student.run(batch) - features
-            return np.asarray(-0.5 * np.square(difference).mean(axis=1), np.float32)
-        assert self._bank is not None
-        return self._bank.run(features)
-
-
-class JoinedDetector(Detector):
-    """A teacher and what its features are compared with as one network: pictures to distance maps.
-
-    Args:
-        whole: both.
-        most: views that a line gives it at once.
-    """
-
-    def __init__(self, whole: Network, *, most: int = 1) -> None:
-        self._whole = whole
-        self.most = most
-
-    @property
-    def map_shape(self) -> tuple[int, int]:
-        """See :class:`Detector`."""
-        rows, columns = self._whole.output_shape
-        return rows, columns
-
-    def distances(
-        self, images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8]
-    ) -> NDArray[np.float32]:
-        """See :class:`Detector`."""
-        return self._whole.run(_batch(images, self._whole))
-
-
-def _batch(
-    images: Sequence[NDArray[np.uint8]] | NDArray[np.uint8], network: Network
-) -> NDArray[np.uint8]:
-    """Views as a network takes them."""
-    return np.stack([network_view(image, *network.input_shape[:2]) for image in images])
+        size = self._network.input_shape[:2]
+        return self._network.run(np.stack([network_view(image, *size) for image in images]))
 
 
 def open_detector(
@@ -149,14 +130,14 @@ def load_detector(recipe: Recipe, pool: NetworkPool, backend: Backend) -> Detect
     if backend.joins and manifest.precision == "float32":
         (other,) = files.values()
         joined = pool.load(graph, pinned, backend, half=True, compared=other)
-        return JoinedDetector(joined, most=most)
+        return Detector(joined, most=most)
     teacher = pool.load(graph, pinned, backend, half=True)
     compared = {
         # A bank's distance is the small difference of two numbers near 1, which float16 would blur.
         name: pool.load(*file, backend, half=name == "student")
         for name, file in files.items()
     }
-    return Detector(teacher, **compared, most=most)
+    return Detector(Compared(teacher, **compared), most=most)
 
 
 def verify_golden(recipe: Recipe, detector: Detector) -> float:

@@ -16,6 +16,7 @@ from inspector.detector.quantising import check_loss, narrow_band
 from inspector.detector.teaching import ENOUGH, teach
 from inspector.engine import (
     Backend,
+    Compared,
     Detector,
     NetworkPool,
     choose_detector,
@@ -105,7 +106,7 @@ def test_another_network_in_its_place_does_not_go_live(recipe: Recipe, tmp_path:
     wrong = tmp_path / "wrong.onnx"
     wrong.write_bytes(model.SerializeToString())
     assert recipe.bank is not None
-    detector = Detector(load_network(wrong), bank=load_network(recipe.bank))
+    detector = Detector(Compared(load_network(wrong), bank=load_network(recipe.bank)))
     with pytest.raises(EngineError, match="disagree with golden image 1"):
         verify_golden(recipe, detector)
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from inspector.core.errors import EngineError
 from inspector.decision import Calibration, judge
-from inspector.engine import Detector, load_network, verify_golden
+from inspector.engine import Compared, Detector, load_network, verify_golden
 from inspector.engine.network import MOST, Network
 from inspector.recipe import Recipe, load_recipe, network_view
 from inspector.recipe.bank_graph import bank_graph
@@ -26,10 +26,11 @@ def detector(tmp_path: Path) -> Detector:
 
 
 def _detector(folder: Path, student: int) -> Detector:
-    return Detector(
+    both = Compared(
         load_network(small_graph(folder / "teacher.onnx", 1)),
         student=load_network(small_graph(folder / f"student-{student}.onnx", student)),
     )
+    return Detector(both)
 
 
 @pytest.fixture
@@ -59,7 +60,7 @@ def test_a_student_that_is_its_teacher_finds_nothing(tmp_path: Path) -> None:
 
 def test_networks_of_different_channels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="same channels and positions"):
-        Detector(
+        Compared(
             load_network(small_graph(tmp_path / "teacher.onnx", 1)),
             student=load_network(small_graph(tmp_path / "student.onnx", 2, outputs=20)),
         )
@@ -74,7 +75,7 @@ def test_a_bank_of_the_patches_it_is_shown_finds_nothing_and_what_is_new_is_hot(
     patches = teacher.run(views).transpose(0, 2, 3, 1).reshape(1, -1, 24)
     patches /= np.linalg.norm(patches, axis=-1, keepdims=True)
     (tmp_path / "bank.onnx").write_bytes(bank_graph(patches, 0, (4, 4)))
-    detector = Detector(teacher, bank=load_network(tmp_path / "bank.onnx"))
+    detector = Detector(Compared(teacher, bank=load_network(tmp_path / "bank.onnx")))
     assert detector.map_shape == (4, 4)
     assert detector.distances(known) == pytest.approx(0, abs=2e-3)
     strange = np.zeros_like(known[:1])
@@ -84,7 +85,7 @@ def test_a_bank_of_the_patches_it_is_shown_finds_nothing_and_what_is_new_is_hot(
 def test_a_bank_of_other_channels_is_refused(tmp_path: Path) -> None:
     (tmp_path / "bank.onnx").write_bytes(bank_graph(np.ones((1, 3, 20), np.float32), 0, (4, 4)))
     with pytest.raises(EngineError, match="same channels and positions"):
-        Detector(
+        Compared(
             load_network(small_graph(tmp_path / "teacher.onnx", 1)),
             bank=load_network(tmp_path / "bank.onnx"),
         )
@@ -145,7 +146,7 @@ class WrongAtOneSize:
 def _wrong_at(folder: Path, size: int, most: int) -> tuple[Detector, list[int]]:
     teacher = WrongAtOneSize(load_network(folder / "teacher.onnx"), size)
     student = load_network(folder / "student-2.onnx")
-    return Detector(teacher, student=student, most=most), teacher.sizes
+    return Detector(Compared(teacher, student=student), most=most), teacher.sizes
 
 
 def test_an_engine_that_is_wrong_about_one_picture_alone_does_not_go_live(

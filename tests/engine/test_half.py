@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from inspector.engine import Detector, load_network, verify_golden
+from inspector.engine import Compared, Detector, load_network, verify_golden
 from inspector.engine.half import halved
 from inspector.recipe import load_recipe
 from tests.engine.small import small_graph
@@ -63,5 +63,5 @@ def test_the_committed_recipe_bears_it_in_its_teacher_by_half_its_band(tmp_path:
     recipe = load_recipe(ROOT / "calibration" / "type-01", ROOT / "models")
     assert recipe.bank is not None
     onnx.save(rounded(halved(recipe.teacher_graph())), tmp_path / "teacher.onnx")
-    detector = Detector(load_network(tmp_path / "teacher.onnx"), bank=load_network(recipe.bank))
-    assert 0 < verify_golden(recipe, detector) < 0.5 * recipe.manifest.golden.band.map
+    both = Compared(load_network(tmp_path / "teacher.onnx"), bank=load_network(recipe.bank))
+    assert 0 < verify_golden(recipe, Detector(both)) < 0.5 * recipe.manifest.golden.band.map
