@@ -150,7 +150,7 @@ def survey(
         raise RecipeError(
             f"{len(faults)} of {len(files)} pictures cannot be used: "
             + _some(error.what for error in faults),
-            "copy them again, or remove them",
+            "of each: " + ", or ".join(dict.fromkeys(error.remedy for error in faults)),
         )
     if brightest_path is None:
         bits = None

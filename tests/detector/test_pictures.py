@@ -189,6 +189,19 @@ def test_of_many_bad_files_the_first_are_named_and_all_are_counted(tmp_path: Pat
         survey(picture_files(tmp_path))
 
 
+def test_many_bad_files_are_told_each_remedy_once(tmp_path: Path) -> None:
+    for number in range(2):
+        _spoil(tmp_path / f"{number}.tif", "fractions")
+    with pytest.raises(RecipeError) as refusal:
+        survey(picture_files(tmp_path))
+    assert refusal.value.remedy == "of each: save it with 8 or 16 bits a sample"
+    _spoil(tmp_path / "3.png", "words")
+    with pytest.raises(RecipeError) as refusal:
+        survey(picture_files(tmp_path))
+    both = "of each: save it with 8 or 16 bits a sample, or copy it again, or remove it"
+    assert refusal.value.remedy == both
+
+
 def test_pictures_are_found_in_order_and_nothing_else_is(tmp_path: Path) -> None:
     shown = ("a.jpg", "b.PNG", "c.pgm", "d.jfif", "deeper/c.webp")
     hidden = (".hidden/d.png", "._a.jpg", "__MACOSX/a.jpg", "@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg")
