@@ -1,5 +1,6 @@
 """A sheet of the cases that tell most about a detector: what it missed, what it cried over, what it does."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,9 @@ _OUTLINE = (255, 0, 255)
 _CLEARANCE = 4
 """Pixels between a defect and its outline, which would hide a small one."""
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SPELT_OUT = str.maketrans(
+    {"ä": "ae", "ö": "oe", "ü": "ue", "Ä": "Ae", "Ö": "Oe", "Ü": "Ue", "ß": "ss"}
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -180,4 +184,11 @@ def _write(
 ) -> None:
     ink = (colour,) * 3 if isinstance(colour, int) else colour
     at = (left, (line + 1) * _LINE - _GAP)
-    cv2.putText(strip, text, at, _FONT, 0.45, ink, 1, cv2.LINE_AA)
+    cv2.putText(strip, _drawable(text), at, _FONT, 0.45, ink, 1, cv2.LINE_AA)
+
+
+def _drawable(text: str) -> str:
+    """Text in ASCII, the only letters that OpenCV draws: umlauts spelt out, accents left out."""
+    spelt = unicodedata.normalize("NFC", text).translate(_SPELT_OUT)
+    plain = "".join(c for c in unicodedata.normalize("NFKD", spelt) if not unicodedata.combining(c))
+    return plain.encode("ascii", "replace").decode("ascii")

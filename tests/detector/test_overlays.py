@@ -1,5 +1,6 @@
 """The sheet shows what tells most about a detector: its misses and false alarms first."""
 
+import unicodedata
 from dataclasses import replace
 from pathlib import Path
 
@@ -88,6 +89,16 @@ def test_a_defect_of_one_pixel_is_outlined_wherever_it_lies(tmp_path: Path) -> N
         mask[place, place] = True
         marked = sheet(tmp_path / f"{place}.png", [replace(one, mask=mask)])
         assert pixels_of(marked, PINK) > unmarked
+
+
+def test_names_are_written_in_letters_that_the_sheet_has(tmp_path: Path) -> None:
+    def named(name: str) -> NDArray[np.uint8]:
+        return sheet(tmp_path / "a.png", [replace(ALL[0], name=name), *ALL[5:]])
+
+    assert np.array_equal(named("Stoß/grün-é"), named("Stoss/gruen-e"))
+    decomposed = unicodedata.normalize("NFD", "grün")  # as a Mac names files
+    assert np.array_equal(named(decomposed), named("gruen"))
+    assert np.array_equal(named("kratzer/杯"), named("kratzer/?"))
 
 
 def test_rows_without_cases_say_so_and_take_no_room(tmp_path: Path) -> None:
