@@ -48,6 +48,7 @@ class Clean:
         background: the network that finds the cup, in the models folder; None for whole pictures.
         rejected: how many clean cups there were beside these that vision refuses, as the line would.
         bits: of a sample in those stored with 16; None where there are none.
+        aspect: width to height, their median, where they are compared whole; else None.
     """
 
     views: NDArray[np.uint8]
@@ -56,6 +57,7 @@ class Clean:
     background: FileEntry | None = None
     rejected: int = 0
     bits: int | None = None
+    aspect: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -143,6 +145,7 @@ def write_bundle(
         precision="float32" if narrow is None else "int8",
         view=view,
         bits=clean.bits,
+        aspect=clean.aspect,
         background=clean.background,
         teacher=TeacherEntry(
             name=teacher.name,

@@ -189,6 +189,7 @@ def teach_command(
         found_by,
         rejected=prepared.rejected,
         bits=prepared.bits,
+        aspect=prepared.aspect,
     )
     checkpoint = folder / "training.checkpoint.safetensors"
 
@@ -248,7 +249,9 @@ def evaluate_command(
             bar.update(task, completed=done, total=of)
 
         if recipe.background is None:
-            pictures = seen_whole(labelled, view, on_progress, bits=bits)
+            pictures = seen_whole(
+                labelled, view, on_progress, bits=bits, aspect=recipe.manifest.aspect
+            )
         else:
             upright = recipe.orientation
             reference = OrientationReference.load(upright) if upright is not None else None

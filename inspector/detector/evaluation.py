@@ -165,15 +165,19 @@ def seen_whole(
     on_progress: OnProgress = lambda _done, _of: None,
     *,
     bits: int | None = None,
+    aspect: float | None = None,
 ) -> Iterator[Seen]:
     """Every test picture as it is, for a recipe of whole pictures; ``bits`` as in :func:`seen_cups`.
 
+    ``aspect`` is the clean pictures' width to height, see :func:`check_alike`.
+
     Raises:
-        RecipeError: a picture or mask cannot be used, or a picture has another shape than the rest.
+        RecipeError: a picture or mask cannot be used, or a picture has another shape than the clean ones
+            or, where theirs is not known, than the rest.
     """
     steps = Steps(2 * len(labelled), on_progress)
     pictures = survey([one.path for one in labelled], steps, bits)
-    check_alike(pictures)
+    check_alike(pictures, aspect)
     for one in labelled:
         colour = pictures.colour(one.path)
         rows, columns = colour.shape[:2]

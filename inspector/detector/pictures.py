@@ -24,7 +24,7 @@ _OTHERS = frozenset({".gif", ".avif", ".heic", ".heif", ".jxl", ".tga", ".exr", 
 DEPTHS = (8, 10, 12, 16)
 """Bits a sample that cameras deliver in 16-bit files."""
 MOST_UNALIKE = 0.10
-"""How far a picture's width to height may be from the set's median where all become one size."""
+"""How far a picture's width to height may be from the others' where all become one size."""
 _MASK_UNALIKE = 0.02
 _MOST_LABELS = 16
 """A mask with more values than this has soft edges; with fewer, its values are labels."""
@@ -49,6 +49,11 @@ class PictureSet:
     bits: int | None
     shapes: tuple[tuple[int, int], ...]
     copies: tuple[tuple[Path, Path], ...]
+
+    @property
+    def aspect(self) -> float:
+        """Width to height, their median."""
+        return float(np.median([columns / rows for rows, columns in self.shapes]))
 
     def colour(self, path: Path) -> NDArray[np.uint8]:
         """A picture in colour, H×W×3 uint8 RGB; a grey one has three equal channels.
@@ -165,26 +170,38 @@ def survey(
     return PictureSet(tuple(files), bits, tuple(shapes), tuple(copies))
 
 
-def check_alike(pictures: PictureSet) -> None:
+def check_alike(pictures: PictureSet, aspect: float | None = None) -> None:
     """Refuse pictures whose shape would be bent when all become one size.
 
+    Args:
+        pictures: these.
+        aspect: width to height of the clean pictures that they are compared with; None: of their median.
+
     Raises:
-        RecipeError: a picture's width to height is more than 10 % from the set's median.
+        RecipeError: a picture's width to height is more than 10 % from that.
     """
-    ratios = np.array([columns / rows for rows, columns in pictures.shapes])
-    median = float(np.median(ratios)) if len(ratios) else 1.0
+    wanted = pictures.aspect if aspect is None else aspect
+    ratios = [columns / rows for rows, columns in pictures.shapes]
     unlike = [
         f"{path} ({columns}×{rows})"
         for path, (rows, columns), ratio in zip(
             pictures.files, pictures.shapes, ratios, strict=True
         )
-        if abs(ratio / median - 1.0) > MOST_UNALIKE
+        if abs(ratio / wanted - 1.0) > MOST_UNALIKE
     ]
     if unlike:
+        others, remedy = (
+            ("the rest", "crop them like the others, or leave them out")
+            if aspect is None
+            else (
+                "the clean ones",
+                "crop them like these, or teach from clean pictures of their shape",
+            )
+        )
         raise RecipeError(
-            f"{len(unlike)} of {len(ratios)} pictures have another shape than the rest, whose width is "
-            f"{median:.2f} of their height: {_some(unlike)}",
-            "crop them like the others, or leave them out",
+            f"{len(unlike)} of {len(ratios)} pictures have another shape than {others}, whose width is "
+            f"{wanted:.2f} of their height: {_some(unlike)}",
+            remedy,
         )
 
 

@@ -46,6 +46,7 @@ class Prepared:
         orientation: content of the orientation reference learned from them, None if none was.
         notes: what a person should know before relying on them, a sentence each.
         bits: see ``PictureSet``; test pictures are read likewise.
+        aspect: likewise, where pictures are compared whole; else None.
     """
 
     views: NDArray[np.uint8]
@@ -55,6 +56,7 @@ class Prepared:
     orientation: bytes | None
     notes: tuple[str, ...]
     bits: int | None = None
+    aspect: float | None = None
 
 
 def prepare_frames(
@@ -154,7 +156,7 @@ def views_of(
         views[number] = whole(pictures.colour(path), (view.rows, view.columns))
         progress()
     notes = _copies(pictures) + _sizes(pictures) + _deep(pictures)
-    return Prepared(views, tuple(files), (), 0, None, notes, pictures.bits)
+    return Prepared(views, tuple(files), (), 0, None, notes, pictures.bits, pictures.aspect)
 
 
 def chosen(count: int, training: int, seed: int) -> tuple[list[int], list[int]]:

@@ -118,7 +118,9 @@ def study_set(
     reference = None
     if view.kind == "whole":
         prepared = views_of(files, view, on_progress)
-        seen = list(seen_whole(labelled, view, on_progress, bits=prepared.bits))
+        seen = list(
+            seen_whole(labelled, view, on_progress, bits=prepared.bits, aspect=prepared.aspect)
+        )
     else:
         network = segment()
         orientation: Literal["learn"] | None = "learn" if len(files) >= FEWEST else None

@@ -132,6 +132,11 @@ class Manifest(Entry):
         le=16,
         description="of a sample in the clean pictures, where they are stored with 16; none: they are not",
     )
+    aspect: float | None = Field(
+        default=None,
+        gt=0,
+        description="width to height of the clean pictures, where they are compared whole; none: not known",
+    )
     background: FileEntry | None = Field(description="network that finds the cup; in models")
     teacher: TeacherEntry
     student: FileEntry | None = Field(description="in models; none: a bank compares")
@@ -161,9 +166,9 @@ class Manifest(Entry):
 
     def digest(self) -> str:
         """What ``sha256`` must be."""
-        # Of pictures with 8 bits a recipe says what it did before it knew any others.
-        unsaid = {"sha256"} if self.bits is not None else {"sha256", "bits"}
-        content = self.model_dump(mode="json", exclude=unsaid)
+        # Where there is nothing to say a recipe says what it did before it knew these keys.
+        unsaid = {key for key in ("bits", "aspect") if getattr(self, key) is None}
+        content = self.model_dump(mode="json", exclude={"sha256", *unsaid})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()
 

@@ -62,23 +62,37 @@ def _teach(images: Path, out: Path, *more: str) -> tuple[int, str]:
     return result.exit_code, " ".join(result.output.split())  # lines break where the terminal does
 
 
-def test_five_clean_pictures_in_and_what_is_burnt_is_found(dataset: Path, tmp_path: Path) -> None:
-    code, told = _teach(dataset, tmp_path)
+@pytest.fixture(scope="module")
+def taught(dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """Where a recipe of the set and its networks lie, and what was told."""
+    folder = tmp_path_factory.mktemp("taught")
+    code, told = _teach(dataset, folder)
     assert code == 0, told
+    return folder, told
+
+
+def _evaluate(taught: Path, dataset: Path, *more: str) -> tuple[int, str]:
+    given = f"evaluate --recipe {taught}/thing --dataset {dataset} --models {taught}/models"
+    result = RUN.invoke(app, [*given.split(), "--threads", "1", *more])
+    return result.exit_code, " ".join(result.output.split())
+
+
+def test_five_clean_pictures_in_and_what_is_burnt_is_found(
+    dataset: Path, taught: tuple[Path, str], tmp_path: Path
+) -> None:
+    folder, told = taught
     assert "is whole and agrees with its golden images" in told
     assert "that takes 294 more pictures" in told
     figures, sheet = tmp_path / "figures.json", tmp_path / "sheet.png"
-    given = f"evaluate --recipe {tmp_path}/thing --dataset {dataset} --models {tmp_path}/models"
-    more = f"--no-background --no-orientation --threads 1 --json {figures} --sheet {sheet}"
-    result = RUN.invoke(app, [*given.split(), *more.split()])
-    assert result.exit_code == 0, result.output
+    more = f"--no-background --no-orientation --json {figures} --sheet {sheet}"
+    code, told = _evaluate(folder, dataset, *more.split())
+    assert code == 0, told
     found = json.loads(figures.read_text())
     assert found["image_auroc"] == 1.0
     assert found["pixel_auroc"] > 0.9
     counts = {"images": 3, "rejected": 3, "refused": 0, "image_auroc": 1.0}
     assert found["kinds"]["burnt"] == counts
-    assert "│ [un]marked │ 1 " in result.output
-    told = " ".join(result.output.split())
+    assert "│ [un]marked │ 1 " in told
     assert "1 of 4 defective pictures have masks that mark nothing (first: [un]marked/7)" in told
     assert cv2.imread(str(sheet)) is not None
 
@@ -116,17 +130,32 @@ def test_test_pictures_are_read_as_bright_as_those_that_a_recipe_was_taught_from
     code, told = _teach(deep, tmp_path)
     assert code == 0, told
     assert "16-bit pictures are read as 12-bit samples" in told
-    given = f"evaluate --recipe {tmp_path}/thing --dataset {deep} --models {tmp_path}/models"
     figures = tmp_path / "figures.json"
-    result = RUN.invoke(app, [*given.split(), "--threads", "1", "--json", str(figures)])
-    assert result.exit_code == 0, result.output
+    code, told = _evaluate(tmp_path, deep, "--json", str(figures))
+    assert code == 0, told
     found = json.loads(figures.read_text())
     assert (found["detection_rate"], found["false_reject_rate"]) == (1.0, 0.0)
     _glint(deep / "test/good/0.png", 4096)
-    result = RUN.invoke(app, [*given.split(), "--threads", "1"])
-    assert result.exit_code == 2
-    told = " ".join(result.output.split())
+    code, told = _evaluate(tmp_path, deep)
+    assert code == 2
     assert "good/0.png has samples up to 4096, more than the 12 bits" in told
+
+
+def test_test_pictures_of_another_shape_than_the_clean_ones_are_not_bent_into_it(
+    dataset: Path, taught: tuple[Path, str], tmp_path: Path
+) -> None:
+    wide = tmp_path / "wide"
+    for path in dataset.rglob("*.png"):
+        copy = wide / path.relative_to(dataset)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        picture = cv2.imread(str(path))
+        assert picture is not None
+        cv2.imwrite(str(copy), np.hstack([picture, picture[:, :50]]))
+    code, told = _evaluate(taught[0], wide)
+    assert code == 2, told
+    assert "9 of 9 pictures have another shape than the clean ones" in told
+    assert "test/[un]marked/7.png (200×150)" in told
+    assert "crop them like these, or teach from clean pictures of their shape" in told
 
 
 def test_what_vision_refuses_is_told_to_be_rejected_and_in_none_of_the_other_figures() -> None:

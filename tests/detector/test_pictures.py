@@ -289,6 +289,15 @@ def test_one_picture_of_another_shape_is_refused_with_its_size(tmp_path: Path) -
         check_alike(survey(files))
 
 
+def test_pictures_are_as_wide_as_those_they_are_compared_with(tmp_path: Path) -> None:
+    wide = survey([saved(tmp_path / f"{n}.png", scene(60, 80 + n)) for n in range(3)])
+    check_alike(wide, aspect=1.3)
+    with pytest.raises(
+        RecipeError, match=r"3 of 3 .* the clean ones, whose width is 1\.00 .*0\.png"
+    ):
+        check_alike(wide, aspect=1.0)
+
+
 def blot(rows: int = 60, columns: int = 80) -> NDArray[np.bool_]:
     mask = np.zeros((rows, columns), np.bool_)
     mask[rows // 3 : rows // 2, columns // 4 : columns // 2] = True

@@ -26,6 +26,19 @@ def test_a_written_recipe_is_read_back_as_it_was(small_recipe: OnDisk) -> None:
     assert (recipe.teacher.rows, recipe.teacher.columns) == (280, 280)
 
 
+def test_a_recipe_of_before_keeps_its_hash_and_what_it_knows_since_is_in_that(
+    small_recipe: OnDisk,
+) -> None:
+    manifest = small_recipe.manifest
+    of_before = manifest.model_dump(mode="json", exclude={"sha256", "bits", "aspect"})
+    (small_recipe.folder / "recipe.json").write_text(
+        json.dumps({**of_before, "sha256": manifest.sha256})
+    )
+    assert load_recipe(small_recipe.folder, small_recipe.models).manifest == manifest
+    knowing = [manifest.model_copy(update=new) for new in ({"bits": 12}, {"aspect": 1.5})]
+    assert len({one.digest() for one in (manifest, *knowing)}) == 3
+
+
 @pytest.mark.parametrize(
     "name",
     ["golden/1.png", "golden/distances.npy", "position-scale.npy", "orientation.npz"],
