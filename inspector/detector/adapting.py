@@ -53,6 +53,7 @@ from inspector.detector.networks import (
     load_teacher,
     plain_weights,
 )
+from inspector.detector.pictures import survey
 from inspector.detector.preparation import prepare_frames
 from inspector.detector.thumbnail import TrainingProgress
 from inspector.engine import load_network
@@ -276,8 +277,11 @@ def adapt_command(
         models,
     )
     types = []
-    for folder in track(images, "looking at clean cups", console=console):
-        prepared = prepare_frames(clean_files(folder), segment, view, orientation=None)
+    given = [clean_files(folder) for folder in images]
+    # One camera took them all: a type in which nothing is bright is read as the others are.
+    bits = survey([path for files in given for path in files]).bits
+    for files in track(given, "looking at clean cups", console=console):
+        prepared = prepare_frames(files, segment, view, orientation=None, bits=bits)
         for path, why in prepared.refused:
             console.print(f"left out {path}: {why}", soft_wrap=True)
         types.append(prepared.views)

@@ -66,6 +66,7 @@ def prepare_frames(
     *,
     orientation: Literal["learn"] | OrientationReference | None,
     on_progress: OnProgress = lambda _done, _of: None,
+    bits: int | None = None,
 ) -> Prepared:
     """Clean camera frames of one cup type → views of their cups, as the line will see them.
 
@@ -76,12 +77,13 @@ def prepare_frames(
         orientation: ``learn`` what upright is from these frames, turn the cups by a reference that is
             there, or leave them as they lie.
         on_progress: called after every picture of each of the three passes.
+        bits: of a sample in those stored with 16, where more than these files say it, see :func:`survey`.
 
     Raises:
         RecipeError: a file is no picture; too few whole cups; or no print that tells an angle.
     """
     progress = Steps(3 * len(files), on_progress)
-    pictures = survey(files, progress)
+    pictures = survey(files, progress, bits)
     outlines: dict[Path, CupOutline] = {}
     spectra = []
     several: dict[Path, str] = {}

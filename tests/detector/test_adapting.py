@@ -3,6 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from inspector.core.errors import RecipeError
+from inspector.detector import adapting
 from inspector.detector.adapting import (
     CLEAN,
     MARKED,
@@ -31,6 +33,7 @@ from inspector.detector.networks import (
     load_teacher,
     write_graph,
 )
+from inspector.detector.preparation import Prepared
 from inspector.detector.thumbnail import TrainingProgress
 from inspector.engine import load_network
 from inspector.recipe import Teacher
@@ -195,6 +198,24 @@ def test_too_few_cups_of_a_type_are_refused(teacher: FeatureNetwork) -> None:
 def test_an_adapter_behind_an_adapter_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="has an adapter already; name the one"):
         adapt_command([tmp_path], tmp_path / "out.safetensors", teacher=CUPS_TEACHER)
+
+
+def test_all_types_are_read_with_the_same_bits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, brightest in (("dim", 900), ("bright", 4000)):
+        (tmp_path / name).mkdir()
+        cv2.imwrite(str(tmp_path / name / "0.png"), np.full((8, 8), brightest, np.uint16))
+    given: list[int | None] = []
+
+    def caught(*_given: object, bits: int | None = None, **_named: object) -> Prepared:
+        given.append(bits)
+        return Prepared(clean_cups(2), (), (), 0, None, ())
+
+    monkeypatch.setattr(adapting, "prepare_frames", caught)
+    with pytest.raises(RecipeError, match="too few to compare"):
+        adapt_command([tmp_path / "dim", tmp_path / "bright"], tmp_path / "out", models=MODELS)
+    assert given == [12, 12]
 
 
 def test_the_line_computes_what_torch_computes_with_an_adapter(tmp_path: Path) -> None:
