@@ -27,6 +27,7 @@ from inspector.engine import NetworkPool, choose_detector
 from inspector.gate import open_lane_gate, probe_gate
 from inspector.recipe import load_recipe
 from inspector.records.ledger import ROW_BYTES
+from inspector.vision import sample_bits
 
 Level = Literal["ok", "warning", "error"]
 _LEVELS: dict[CameraLevel, Level] = {
@@ -68,7 +69,9 @@ def examine(line: LineSettings, *, prove_recipes: bool = True) -> Iterable[Findi
         yield from check_camera(lane)
         for job, recipe in {0: lane.recipe, **lane.jobs}.items():
             name = f"{lane.name} recipe" if job == 0 else f"{lane.name} job {job}"
-            yield from check_recipe(name, recipe, line, prove=prove_recipes)
+            yield from check_recipe(
+                name, recipe, line, lane.camera.pixel_format, prove=prove_recipes
+            )
         yield check_gate(lane)
     yield from check_network()
     yield from check_records(line)
@@ -112,12 +115,29 @@ def _probe(settings: CameraSettings, answers: Connection) -> None:
     answers.send(probe_camera(settings))
 
 
-def check_recipe(check: str, folder: Path, line: LineSettings, *, prove: bool) -> Iterable[Finding]:
-    """The recipe is whole, unchanged and of cups; proven, its networks reproduce its golden images."""
+def check_recipe(
+    check: str, folder: Path, line: LineSettings, pixel_format: str, *, prove: bool
+) -> Iterable[Finding]:
+    """The recipe is whole, unchanged, and of cups as bright as the camera's pixel format has them.
+
+    Proven, its networks reproduce its golden images as well.
+    """
     try:
         recipe = load_recipe(folder, line.models)
         recipe.cup_finder()
         yield Finding(check, "ok", f"{recipe.label} is whole")
+        bits, sent = recipe.manifest.bits, sample_bits(pixel_format)
+        # More bits than sent are no fault: in some files samples begin at the highest bit.
+        if bits is not None and bits < sent:
+            yield Finding(
+                check,
+                "warning",
+                f"its 16-bit clean pictures were read as {bits}-bit samples, and {pixel_format} has {sent}: "
+                f"if taken in this format, they were read {2 ** (sent - bits)} times as bright as the line "
+                "sees cups",
+                "teach again with a picture with bright spots among the clean ones, or from pictures saved "
+                f"with 8 bits; all is well if the camera was set to {bits} bits then",
+            )
         if prove:
             check = f"{check}: engine"
             choice = choose_detector(recipe, NetworkPool(line.threads), line.engine)

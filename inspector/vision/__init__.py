@@ -15,7 +15,7 @@ from inspector.vision.lean import UPRIGHT_CUP, Lean
 from inspector.vision.learning import FEWEST, learn_orientation
 from inspector.vision.orientation import Orientation, OrientationReference
 from inspector.vision.outline import CupOutline, find_cups
-from inspector.vision.pixels import PixelError, demosaic
+from inspector.vision.pixels import PixelError, demosaic, sample_bits
 from inspector.vision.views import GREY, UPRIGHT, heat_on_cup, whole
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "locate",
     "network_input",
     "prepare",
+    "sample_bits",
     "spectrum",
     "whole",
 ]

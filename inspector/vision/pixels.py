@@ -37,6 +37,11 @@ _LAYOUTS = {
 }
 
 
+def sample_bits(pixel_format: str) -> int:
+    """Bits of one sample in a PFNC format of :func:`demosaic`."""
+    return _LAYOUTS[pixel_format].bits
+
+
 def demosaic(raw: Raw, pixel_format: str) -> NDArray[np.uint8]:
     """The picture in colour.
 

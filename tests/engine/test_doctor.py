@@ -31,6 +31,7 @@ from tests.recipe.conftest import OnDisk, small_recipe
 __all__ = ["small_recipe"]
 
 ROOT = Path(__file__).parents[2]
+BAYER_8 = "BayerRG8"
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def line() -> LineSettings:
 def test_the_engine_has_a_row_of_its_own_that_says_how_near_the_golden_maps_it_is(
     line: LineSettings,
 ) -> None:
-    whole, proven = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=True)
+    whole, proven = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, BAYER_8, prove=True)
     assert (whole.check, whole.level) == ("lane-1 recipe", "ok")
     assert (proven.check, proven.level) == ("lane-1 recipe: engine", "ok")
     assert proven.text.startswith("onnxruntime in float32 is within ")
@@ -61,7 +62,7 @@ def test_an_engine_that_disagrees_is_an_error_in_its_own_row(
         raise EngineError("the networks disagree with golden image 1", "check CPU and backend")
 
     monkeypatch.setattr("inspector.engine.choice.verify_golden", disagree)
-    whole, refused = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=True)
+    whole, refused = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, BAYER_8, prove=True)
     assert whole.level == "ok"
     assert (refused.check, refused.level) == ("lane-1 recipe: engine", "error")
     assert refused.remedy == "check CPU and backend"
@@ -71,14 +72,14 @@ def test_a_broken_library_is_an_error_with_its_remedy(
     line: LineSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     broken_library("onnxruntime", OSError, tmp_path, monkeypatch)
-    _, refused = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=True)
+    _, refused = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, BAYER_8, prove=True)
     assert (refused.check, refused.level) == ("lane-1 recipe: engine", "error")
     assert refused.text.startswith("onnxruntime cannot be loaded: libbroken.so")
     assert refused.remedy.startswith("install the library anew")
 
 
 def test_a_line_that_starts_proves_its_recipes_itself(line: LineSettings) -> None:
-    (whole,) = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, prove=False)
+    (whole,) = check_recipe("lane-1 recipe", line.lanes[0].recipe, line, BAYER_8, prove=False)
     assert whole.check == "lane-1 recipe"
 
 
@@ -88,10 +89,38 @@ def test_a_recipe_of_things_that_are_no_cups_is_refused_before_a_line_starts_wit
     whole = small_recipe.manifest.model_copy(update={"background": None}).sealed()
     (small_recipe.folder / "recipe.json").write_text(whole.model_dump_json())
     line = line.model_copy(update={"models": small_recipe.models})
-    (refused,) = check_recipe("lane-1 recipe", small_recipe.folder, line, prove=False)
+    (refused,) = check_recipe("lane-1 recipe", small_recipe.folder, line, BAYER_8, prove=False)
     assert (refused.check, refused.level) == ("lane-1 recipe", "error")
     assert refused.text.endswith("finds no cups")
     assert refused.remedy == "teach it from whole camera frames"
+
+
+@pytest.mark.parametrize(
+    ("bits", "pixel_format", "levels"),
+    [
+        (10, "BayerRG12", ["ok", "warning"]),
+        (8, "BayerRG16", ["ok", "warning"]),
+        (12, "BayerRG12", ["ok"]),
+        (16, "BayerRG12", ["ok"]),  # as files have it whose samples begin at the highest bit
+        (12, "BayerRG8", ["ok"]),
+        (None, "BayerRG12", ["ok"]),
+    ],
+)
+def test_a_recipe_whose_pictures_were_read_with_fewer_bits_than_the_camera_sends_is_told(
+    line: LineSettings,
+    small_recipe: OnDisk,
+    bits: int | None,
+    pixel_format: str,
+    levels: list[str],
+) -> None:
+    deep = small_recipe.manifest.model_copy(update={"bits": bits}).sealed()
+    (small_recipe.folder / "recipe.json").write_text(deep.model_dump_json())
+    line = line.model_copy(update={"models": small_recipe.models})
+    found = list(check_recipe("recipe", small_recipe.folder, line, pixel_format, prove=False))
+    assert [finding.level for finding in found] == levels
+    if "warning" in levels:
+        assert f"read as {bits}-bit samples, and {pixel_format} has" in found[1].text
+        assert found[1].remedy.startswith("teach again")
 
 
 def has_ipv6() -> bool:
