@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inspector.core.errors import EngineError
 from inspector.core.files import write_atomically
 from inspector.decision import Calibration
+from inspector.detector.checkpoint import undivided
 from inspector.detector.memory_bank import MemoryBank
 from inspector.detector.networks import FeatureNetwork, export_teacher, graph_bytes
 from inspector.detector.preparation import ORIENTATION
@@ -180,7 +181,9 @@ def write_bundle(
         ),
         sha256="0" * 64,
     )
-    write_recipe(folder, manifest, files)
+    # One file takes its place after the other: stopped between two, none of the recipes would be whole.
+    with undivided():
+        write_recipe(folder, manifest, files)
     return load_recipe(folder, models)
 
 

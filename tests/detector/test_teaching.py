@@ -1,5 +1,7 @@
 """From clean cup images to a recipe that the line's own engine accepts, in small."""
 
+import signal
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -248,6 +250,34 @@ def test_teaching_again_gives_the_same_bank_and_counts_the_version_up(tmp_path: 
     again = teach(LESSON, clean_cups(6), tmp_path / "type-09", tmp_path / "models").recipe
     assert (first.manifest.version, again.manifest.version) == (1, 2)
     assert again.manifest.bank == first.manifest.bank
+
+
+@pytest.fixture
+def heard() -> Iterator[None]:
+    """Ctrl-C, which a shell's job in the background does not hear."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heard")
+def test_ctrl_c_while_a_recipe_takes_the_place_of_another_leaves_no_mixture_of_both(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, models = tmp_path / "type-09", tmp_path / "models"
+    teach(LESSON, clean_cups(5), folder, models)
+    replaced = Path.replace
+
+    def pressed(path: Path, target: Path) -> Path:
+        found = replaced(path, target)
+        if target.name == "distances.npy":
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(Path, "replace", pressed)
+    with pytest.raises(KeyboardInterrupt):
+        teach(LESSON, clean_cups(6), folder, models)
+    assert load_recipe(folder, models).manifest.version == 2
 
 
 @pytest.mark.parametrize("scorer", ["bank", "student"])
