@@ -59,7 +59,7 @@ from inspector.detector.thumbnail import TrainingProgress
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
-from inspector.recipe.sources import source
+from inspector.recipe.sources import how_it_teaches, source
 from inspector.recipe.weights import save_adapter
 from inspector.vision.polar import contrasted
 
@@ -299,3 +299,4 @@ def adapt_command(
     checkpoint.unlink()
     count = sum(map(len, types))
     console.print(f"{out} is written: {len(images)} types, {count} clean views, {steps} steps")
+    console.print(how_it_teaches(out), soft_wrap=True)

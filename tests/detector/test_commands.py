@@ -1,6 +1,7 @@
 """``inspector teach`` and ``inspector evaluate`` as a process engineer types them, on a set in small."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,12 +13,15 @@ from typer.testing import CliRunner
 
 from inspector.cli import app
 from inspector.core.errors import RecipeError
-from inspector.detector import commands
+from inspector.detector import commands, distilling
 from inspector.detector.bundle import Clean
 from inspector.detector.evaluation import evaluate
 from inspector.detector.lesson import Lesson
+from inspector.detector.networks import FeatureNetwork, load_teacher
 from inspector.detector.preparation import Prepared
 from inspector.detector.promise import promised_threshold
+from inspector.recipe import Teacher
+from inspector.recipe.sources import SOURCES, Committed
 from inspector.vision import UPRIGHT
 from tests.detector.test_evaluation import CALIBRATION, brightness, refused, seen
 
@@ -247,6 +251,29 @@ def test_a_teacher_that_cannot_be_written_is_refused_before_the_hours_that_it_ta
     result = RUN.invoke(app, given.split())
     assert result.exit_code == 2, result.output
     assert f"cannot write {tmp_path}: it is a folder; " in result.output
+
+
+def test_a_distilled_teacher_is_read_once_it_is_named_as_the_command_says(
+    dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def distilled(_files: object, _plan: object, checkpoint: Path, _progress: object) -> object:
+        checkpoint.touch()
+        return FeatureNetwork(distilling.SMALL)
+
+    monkeypatch.setattr(distilling, "distil", distilled)
+    given = f"distil --images {dataset}/train --out {tmp_path}/own.safetensors --threads 1"
+    result = RUN.invoke(app, given.split())
+    assert result.exit_code == 0, result.output
+    named = re.search(
+        r"name it in (\S+): file (own\.safetensors), sha256 ([0-9a-f]{64})$",
+        result.output,
+        re.MULTILINE,
+    )
+    assert named is not None, result.output
+    assert (PROJECT / named[1]).is_file()
+    own = replace(SOURCES["inspector-deit-tiny"], origin=Committed(named[2], named[3]))
+    monkeypatch.setattr("inspector.recipe.sources.SOURCES", {"own": own})
+    load_teacher(Teacher("own", rows=64, columns=64), tmp_path)
 
 
 def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: Path) -> None:
