@@ -90,7 +90,7 @@ def radius_scale(distances: Maps) -> Maps:
     Raises:
         ValueError: the pictures are all alike.
     """
-    scale = _trusted(np.sqrt(-distances.min(axis=(0, 2))), len(distances))
+    scale = _trusted(np.sqrt(np.maximum(-distances.min(axis=(0, 2)), 0)), len(distances))
     return np.asarray(np.repeat(scale[:, None], distances.shape[2], axis=1), np.float32)
 
 
@@ -105,7 +105,8 @@ def _trusted(spread: NDArray[np.floating], pictures: int) -> Maps:
     typical = np.median(spread)
     if not typical > 0:
         raise ValueError("the clean pictures are all alike")
-    relative = (spread / typical) ** (pictures / (pictures + _DOUBT))
+    # Where all pictures are the same, rounding may leave a distance on the other side of nought.
+    relative = (np.maximum(spread, 0) / typical) ** (pictures / (pictures + _DOUBT))
     return np.asarray(np.maximum(relative, _QUIETEST), np.float32)
 
 

@@ -94,6 +94,16 @@ def test_a_scale_from_few_pictures_is_nearer_to_one(scale_of: ScaleOf) -> None:
     )
 
 
+@pytest.mark.parametrize("scale_of", [position_scale, radius_scale, round_scale])
+def test_a_place_that_is_the_same_in_all_pictures_is_only_a_quiet_one(scale_of: ScaleOf) -> None:
+    """A blank background: what is left of its distances is rounding, to either side of nought."""
+    distances = _maps(100, seed=0)
+    distances[:, 7:10] = 3e-8
+    scale = scale_of(distances)
+    assert np.isfinite(scale).all()
+    assert scale[8].min() == pytest.approx(0.5)
+
+
 def test_the_quantiles_of_clean_heat_become_nought_and_one() -> None:
     clean = _maps(99, 1)
     calibration, promise = calibrate(clean, position_scale(_maps(50, 0)), 0.05)
