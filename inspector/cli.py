@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -51,6 +52,22 @@ _METHOD = {
 }
 """The method's commands are loaded on use: they need torch, which a line does not have."""
 _COLOURS = {"ok": "green", "warning": "yellow", "error": "red"}
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"inspector {version('inspector')}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="say which, and end"),
+    ] = False,
+) -> None:
+    """Inline inspection of reusable cups, from camera frame to reject gate."""
 
 
 @app.command()
