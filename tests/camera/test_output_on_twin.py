@@ -123,7 +123,7 @@ def test_parts_with_an_ok_open_it_and_those_between_do_not(plant: Plant) -> None
             "name": LANE,
             "recipe": "recipe",
             "camera": {"producer": "none.cti", "trigger": "free_run"},
-            "part": {"min_interval_ms": 400, "travel_ms": 900, "decide_before_ms": 300},
+            "part": {"min_interval_ms": 450, "travel_ms": 900, "decide_before_ms": 300},
             "gate": GATE | {"reach_ms": 200, "late_ms": 50, "timeout_ms": 5000},
         }
     )
