@@ -35,7 +35,8 @@ def main() -> None:
                 )
                 page = browser.new_page(viewport={"width": 1280, "height": 800})
                 page.goto(url)
-                time.sleep(2)
+                # A browser that starts takes the cores away: what is late for that goes by.
+                time.sleep(15)
                 target.parent.mkdir(parents=True, exist_ok=True)
                 page.screenshot(path=target)
                 browser.close()
