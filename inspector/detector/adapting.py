@@ -278,8 +278,9 @@ def adapt_command(
     )
     types = []
     given = [clean_files(folder) for folder in images]
-    # One camera took them all: a type in which nothing is bright is read as the others are.
-    bits = survey([path for files in given for path in files]).bits
+    with console.status("opening clean cups …"):
+        # One camera took them all: a type in which nothing is bright is read as the others are.
+        bits = survey([path for files in given for path in files]).bits
     for files in track(given, "looking at clean cups", console=console):
         prepared = prepare_frames(files, segment, view, orientation=None, bits=bits)
         for path, why in prepared.refused:
