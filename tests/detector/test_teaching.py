@@ -1,8 +1,8 @@
 """From clean cup images to a recipe that the line's own engine accepts, in small."""
 
 import signal
-from collections.abc import Iterator
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Literal
 
@@ -252,20 +252,11 @@ def test_teaching_again_gives_the_same_bank_and_counts_the_version_up(tmp_path: 
     assert again.manifest.bank == first.manifest.bank
 
 
-@pytest.fixture
-def heard() -> Iterator[None]:
-    """Ctrl-C, which a shell's job in the background does not hear."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("heard")
-def test_ctrl_c_while_a_recipe_takes_the_place_of_another_leaves_no_mixture_of_both(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder, models = tmp_path / "type-09", tmp_path / "models"
-    teach(LESSON, clean_cups(5), folder, models)
+def _interrupted(folder: Path, models: Path) -> None:
+    """In a process of its own: somebody presses Ctrl-C when one of the recipe's files has taken its place."""
+    torch.set_num_threads(1)
+    # A shell's job in the background does not hear it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     replaced = Path.replace
 
     def pressed(path: Path, target: Path) -> Path:
@@ -274,9 +265,21 @@ def test_ctrl_c_while_a_recipe_takes_the_place_of_another_leaves_no_mixture_of_b
             signal.raise_signal(signal.SIGINT)
         return found
 
-    monkeypatch.setattr(Path, "replace", pressed)
-    with pytest.raises(KeyboardInterrupt):
-        teach(LESSON, clean_cups(6), folder, models)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path, "replace", pressed)
+        with pytest.raises(KeyboardInterrupt):
+            teach(LESSON, clean_cups(6), folder, models)
+
+
+def test_ctrl_c_while_a_recipe_takes_the_place_of_another_leaves_no_mixture_of_both(
+    tmp_path: Path,
+) -> None:
+    folder, models = tmp_path / "type-09", tmp_path / "models"
+    teach(LESSON, clean_cups(5), folder, models)
+    process = get_context("spawn").Process(target=_interrupted, args=(folder, models))
+    process.start()
+    process.join()
+    assert process.exitcode == 0
     assert load_recipe(folder, models).manifest.version == 2
 
 
