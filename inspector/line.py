@@ -19,6 +19,7 @@ from inspector.camera.channel import channel_pair
 from inspector.camera.ring import Ring
 from inspector.config import LineSettings
 from inspector.core.errors import ConfigurationError
+from inspector.core.process import child_environment
 from inspector.telemetry import metrics
 from inspector.telemetry.logs import configure_logs
 
@@ -141,6 +142,7 @@ class Line:
                     *(["--resume"] if self._resumes(process) else []),
                 ],
                 pass_fds=process.descriptors,
+                env=child_environment(),
                 stdin=subprocess.DEVNULL,
                 # A terminal's Ctrl-C goes to the supervisor alone, which stops the others in order.
                 process_group=0,

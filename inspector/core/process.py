@@ -8,17 +8,25 @@ import tempfile
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
+_PARENT = "INSPECTOR_PARENT"
+
+
+def child_environment() -> dict[str, str]:
+    """The environment for a process of the line that this one starts: it learns there whose child it is."""
+    return os.environ | {_PARENT: str(os.getpid())}
 
 
 def die_with_parent() -> None:
     """Ask the kernel to terminate this process when its parent dies, so that nothing is left behind.
 
     Linux only; elsewhere the supervisor's own clean-up has to do. Exits at once when the parent is
-    gone already.
+    gone already: of one that was started with :func:`child_environment` the number is known, also when
+    another has adopted this process since.
     """
     if not sys.platform.startswith("linux"):
         return
-    parent = os.getppid()
+    # Taken out again, for a process that this one starts is not that parent's child.
+    parent = int(os.environ.pop(_PARENT, os.getppid()))
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != parent:
         sys.exit(0)

@@ -1,7 +1,6 @@
 """Starts the simulated plant and a line beside it, shows both, and compares them at the end."""
 
 import json
-import os
 import select
 import shutil
 import signal
@@ -22,7 +21,7 @@ from rich.live import Live
 
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
-from inspector.core.process import memory_directory
+from inspector.core.process import child_environment, memory_directory
 from inspector.demo.faults import DISK_FULL, NONE, Fault, Scene, scenario
 from inspector.demo.small_disk import small_disk
 from inspector.demo.summary import Summary, summarise
@@ -273,7 +272,9 @@ class _Plant:
                 stdout=subprocess.PIPE if name == "plc" else log,
                 stderr=log,
                 text=True,
-                env=os.environ | {ENVIRONMENT_VARIABLE: str(self._rig.path)} | dict(environment),
+                env=child_environment()
+                | {ENVIRONMENT_VARIABLE: str(self._rig.path)}
+                | dict(environment),
                 # Ctrl-C reaches this process alone, which stops the others in order.
                 process_group=0,
             )

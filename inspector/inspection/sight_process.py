@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 import inspector.vision
 from inspector.core.errors import InspectorError
-from inspector.core.process import die_with_parent
+from inspector.core.process import child_environment, die_with_parent
 from inspector.inspection.shared_room import ROOM, SharedRoom
 from inspector.inspection.sight import Sight, SightHere
 from inspector.recipe.manifest import ViewEntry
@@ -139,6 +139,7 @@ class SightProcess:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", __name__, str(self._workers), *map(str, handed)],
                 pass_fds=handed,
+                env=child_environment(),
             )
             for room in rooms:
                 os.close(room)

@@ -107,7 +107,9 @@ def test_the_process_does_not_outlive_its_supervisor(bench: Bench, tmp_path: Pat
     command = [str(part) for part in bench.process.args]  # type: ignore[union-attr]
     bench.terminate()
     script = "import subprocess, sys, time; fds = [int(f) for f in sys.argv[1].split(',')]\n"
-    script += "print(subprocess.Popen(sys.argv[2:], pass_fds=fds).pid, flush=True); time.sleep(60)"
+    script += "from inspector.core.process import child_environment as env\n"
+    script += "child = subprocess.Popen(sys.argv[2:], pass_fds=fds, env=env())\n"
+    script += "print(child.pid, flush=True); time.sleep(60)"
     fds = [int(command[command.index(name) + 1]) for name in ("--ring-fd", "--channel-fd")]
     supervisor = subprocess.Popen(
         [sys.executable, "-c", script, ",".join(map(str, fds)), *command],
