@@ -16,17 +16,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score, roc_curve
-from torch import Tensor
 
 from inspector.detector.calibrating import radius_scale
 from inspector.detector.datasets import GOOD, clean_files, labelled_files
 from inspector.detector.memory_bank import learn_bank, leave_one_out
-from inspector.detector.networks import Adapter
 from inspector.engine import load_network
 from inspector.engine.multiplications import multiplications
 from inspector.recipe import Teacher, teacher_path
-from inspector.recipe.weights import read_adapter
-from tests.measure.teacher_features import features_of
+from tests.measure.teacher_features import adapted, features_of
 
 _ROUNDS = 40
 RATES = (0.02, 0.04, 0.08)
@@ -77,7 +74,10 @@ def main() -> None:
             for name, files in parts.items()
         }
         if given.adapter is not None:
-            found = _adapted(found, given.adapter)
+            found = {
+                name: (adapted(features, given.adapter), paths)
+                for name, (features, paths) in found.items()
+            }
         taught = found["taught"][0]
         shown = [each for name, each in found.items() if name != "taught"]
         judged = torch.cat([of for of, _ in shown])
@@ -94,24 +94,6 @@ def main() -> None:
 
     if len(sizes) * len(given.depths) > 1:
         _tell_times(given.teacher, list(product(sizes.values(), given.depths)), given.models)
-
-
-def _adapted(
-    found: dict[str, tuple[Tensor, list[Path]]], path: Path
-) -> dict[str, tuple[Tensor, list[Path]]]:
-    """The features of length 1 as an adapter moves them."""
-    channels = found["taught"][0].shape[1]
-    adapter = Adapter(channels)
-    weights = {
-        name.removeprefix("adapter."): torch.from_numpy(value)
-        for name, value in read_adapter(path).items()
-    }
-    adapter.load_state_dict(weights)
-    with torch.inference_mode():
-        return {
-            name: (adapter.on_maps(features * channels**0.5), paths)
-            for name, (features, paths) in found.items()
-        }
 
 
 def _size(text: str) -> tuple[int, int]:

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from inspector.detector.memory_bank import Neighbourhood
-from inspector.detector.networks import features, load_teacher
+from inspector.detector.networks import Adapter, features, load_teacher
 from inspector.detector.preparation import prepare_frames, views_of
 from inspector.engine import load_network
 from inspector.recipe import Teacher
 from inspector.recipe.manifest import ViewEntry
+from inspector.recipe.weights import read_adapter
 
 Kind = Literal["polar", "whole"]
 VIEWS = {
@@ -68,3 +69,16 @@ def features_of(
     shown_names = [str(path) for path in prepared.files]
     np.savez(kept, features=unit.numpy(), of=names, shown=shown_names)
     return unit.float(), list(prepared.files)
+
+
+def adapted(unit: Tensor, path: Path) -> Tensor:
+    """Features of length 1 as the adapter in a file moves them."""
+    channels = unit.shape[1]
+    adapter = Adapter(channels)
+    weights = {
+        name.removeprefix("adapter."): torch.from_numpy(value)
+        for name, value in read_adapter(path).items()
+    }
+    adapter.load_state_dict(weights)
+    with torch.inference_mode():
+        return adapter.on_maps(unit * channels**0.5)
