@@ -131,7 +131,6 @@ class Recorder:
             for path in emptied:
                 path.unlink()
                 self._segments_gone.append(path.name)
-        LEDGER_BACKLOG.set(self._backlog())
         return len(lines) >= _LINES_A_STEP
 
     def _read(
@@ -191,6 +190,7 @@ class Recorder:
         with contextlib.suppress(LedgerUnavailableError):
             LEDGER_ROWS_DELETED.inc(self._ledger.make_room(self._rows_bytes))
             LEDGER_BYTES.set(self._ledger.size)
+        LEDGER_BACKLOG.set(self._backlog())
         ARCHIVE_BYTES.set(self._archive.size)
         DISK_FREE.set(shutil.disk_usage(self._directory).free)
 

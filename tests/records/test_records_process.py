@@ -26,7 +26,7 @@ from inspector.records.pictures import PictureSender
 from inspector.records.reading import newest_number, open_ledger
 from inspector.records.recorder import Recorder
 from inspector.records.row import LedgerEvent
-from inspector.telemetry.metrics import LEDGER_BYTES, LEDGER_ROWS_DELETED
+from inspector.telemetry.metrics import LEDGER_BACKLOG, LEDGER_BYTES, LEDGER_ROWS_DELETED
 from tests.records.plant import REPOSITORY, RecordsProcess, configuration, row_of
 
 Eventually = Callable[[Callable[[], bool]], None]
@@ -170,6 +170,27 @@ def test_rows_wait_while_the_ledger_is_locked(
     other.close()
 
     eventually(lambda: numbers_in(records.directory) == list(range(1, 100)))
+
+
+def test_rows_that_wait_for_a_locked_ledger_are_told_to_prometheus(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    there, here = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    recorder = Recorder(tmp_path, ["lane-1"], here, 0, 0, rows_bytes=10**9)
+    other = sqlite3.connect(ledger_file(tmp_path), isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    for number in range(1, 100):
+        journal.append(row_of(number))
+    recorder.step()
+    waiting = LEDGER_BACKLOG._value.get()
+    other.execute("ROLLBACK")
+    other.close()
+    recorder._housekeeping_due = 0.0
+    recorder.step()
+    recorder.close()
+    there.close()
+
+    assert waiting == sum(len(encode_line(row_of(number))) for number in range(1, 100))
+    assert LEDGER_BACKLOG._value.get() == 0
 
 
 def test_rows_wait_while_the_disk_takes_no_more_bytes(
