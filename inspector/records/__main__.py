@@ -19,7 +19,7 @@ from inspector.telemetry.logs import configure_logs
 def main() -> int:
     """Run until SIGTERM or SIGINT; 2 where the configuration, directory or ledger cannot be used.
 
-    1 where the ledger was damaged meanwhile: it is no reason for a line that runs to end.
+    1 where the ledger was damaged or moved away meanwhile: it is no reason for a line that runs to end.
     """
     stopping = False
 
@@ -52,7 +52,7 @@ def main() -> int:
         try:
             recorder.run(lambda: stopping)
         except RecordsError as error:
-            log.critical("ledger_damaged", reason=error.what, remedy=error.remedy)
+            log.critical("ledger_lost", reason=error.what, remedy=error.remedy)
             return 1
         finally:
             recorder.close()

@@ -9,7 +9,7 @@ import json
 import math
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,6 +113,7 @@ class Ledger:
         except RecordsError:
             self._connection.close()
             raise
+        self._identity = _identity(file)
 
     def pictures(self) -> dict[PartId, str]:
         """The pictures it knows: part → stem.
@@ -140,7 +141,7 @@ class Ledger:
 
         Raises:
             LedgerUnavailableError: locked or the disk is full; call again with the same.
-            RecordsError: the file is damaged.
+            RecordsError: the file is damaged, or lies there no more.
         """
         self._refused = 0
         with self._transaction() as database:
@@ -193,7 +194,7 @@ class Ledger:
 
         Raises:
             LedgerUnavailableError: locked or the disk is full; nothing was deleted.
-            RecordsError: the file is damaged.
+            RecordsError: the file is damaged, or lies there no more.
         """
         with self._transaction() as database:
             for table, kept in (("events", EVENTS_KEPT), ("refused", REFUSED_KEPT)):
@@ -208,6 +209,9 @@ class Ledger:
 
     def close(self) -> None:
         """Let go of the file; the write-ahead log is merged into it."""
+        with suppress(sqlite3.Error):
+            # That of a file that was moved away SQLite would leave where it is, and the next ledger delete.
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._connection.close()
 
     def _prepare(self, file: Path) -> None:
@@ -250,6 +254,11 @@ class Ledger:
     @contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         """All of what is done within, down to the disk, or nothing."""
+        if _identity(self._file) != self._identity:
+            raise RecordsError(
+                f"the ledger {self._file} was moved away or deleted while the line ran",
+                "nothing has to be done: another is begun",
+            )
         database = self._connection
         with self._translated_errors():
             database.execute("BEGIN IMMEDIATE")
@@ -323,6 +332,15 @@ class Ledger:
             "INSERT INTO refused (source, why, line) VALUES (?, ?, ?) ON CONFLICT (source) DO NOTHING",
             (source, why, line),
         )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """What a file is, whatever it is called; None where there is none."""
+    try:
+        state = file.stat()
+    except FileNotFoundError:
+        return None
+    return state.st_dev, state.st_ino
 
 
 def _values(row: LedgerRow) -> tuple[Any, ...]:

@@ -80,7 +80,7 @@ class Recorder:
         """Carry on until ``stopping``, then take what is left, for less than a second.
 
         Raises:
-            RecordsError: the ledger is damaged.
+            RecordsError: the ledger is damaged or was moved away.
         """
         while not stopping():
             started = time.monotonic()
@@ -96,7 +96,7 @@ class Recorder:
         """Take some rows and some pictures; True where more wait already.
 
         Raises:
-            RecordsError: the ledger is damaged.
+            RecordsError: the ledger is damaged or was moved away.
         """
         more_pictures = self._take_pictures()
         more_lines = self._take_lines()

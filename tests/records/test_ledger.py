@@ -370,6 +370,19 @@ def test_a_locked_ledger_takes_nothing_and_says_so(tmp_path: Path) -> None:
     other.close()
 
 
+def test_a_ledger_that_is_moved_while_it_is_open_is_whole_where_it_lies_then(
+    tmp_path: Path,
+) -> None:
+    ledger = Ledger(tmp_path / "here")
+    ledger.commit(lines(*(row_of(n) for n in range(1, 101))))
+    (tmp_path / "there").mkdir()
+    ledger_file(tmp_path / "here").rename(ledger_file(tmp_path / "there"))
+    ledger.close()
+    Ledger(tmp_path / "here").close()
+
+    assert numbers(tmp_path / "there") == list(range(1, 101))
+
+
 def test_every_commit_reaches_the_disk(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
 

@@ -345,6 +345,33 @@ def test_a_ledger_damaged_while_the_line_runs_is_no_reason_to_end_the_line(
     eventually(lambda: numbers_in(records.directory)[-100:] == list(range(1001, 1101)))
 
 
+@pytest.mark.parametrize("fate", ["moved", "deleted"])
+def test_when_the_ledger_is_taken_away_from_a_line_that_runs_no_row_goes_after_it(
+    records: RecordsProcess, eventually: Eventually, fate: str
+) -> None:
+    """To look at it elsewhere, say: what came until then is whole there, and the next begins at once."""
+    journal = Journal(records.directory, segment_bytes=2000)
+    process = records.start()
+    for number in range(1, 101):
+        journal.append(row_of(number))
+    eventually(lambda: numbers_in(records.directory) == list(range(1, 101)))
+    elsewhere = records.directory.parent / "elsewhere"
+    elsewhere.mkdir()
+    ledger_file(records.directory).rename(ledger_file(elsewhere))
+    if fate == "deleted":
+        ledger_file(elsewhere).unlink()
+    for number in range(101, 201):
+        journal.append(row_of(number))
+    _, told = process.communicate(timeout=20)
+
+    assert process.returncode == 1
+    assert "moved away or deleted" in told.strip().splitlines()[-1]
+    records.start()
+    eventually(lambda: numbers_in(records.directory)[-100:] == list(range(101, 201)))
+    if fate == "moved":
+        assert numbers_in(elsewhere) == list(range(1, 101))
+
+
 def test_a_missing_configuration_is_one_clear_line_and_code_2(tmp_path: Path) -> None:
     missing = RecordsProcess(tmp_path, tmp_path / "missing.yaml")
     process = missing.start()
