@@ -1,5 +1,6 @@
 """Starts the simulated plant and a line beside it, shows both, and compares them at the end."""
 
+import fcntl
 import json
 import select
 import shutil
@@ -9,8 +10,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +22,7 @@ from rich.live import Live
 
 from inspector.config import Trigger
 from inspector.core.errors import ConfigurationError, InspectorError
+from inspector.core.files import check_results, write_result
 from inspector.core.process import child_environment, memory_directory
 from inspector.demo.faults import DISK_FULL, NONE, Fault, Scene, scenario
 from inspector.demo.small_disk import small_disk
@@ -68,7 +70,7 @@ class DemoOptions:
         workers: parts looked at side by side.
         drawn: so many cups are drawn, and come again and again; None draws each anew.
         faults: name of a scenario in `inspector.demo.faults`.
-        directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first.
+        directory: ledger, pictures, logs, traces and a copy of the recipe; emptied first, and held.
     """
 
     parts: int | None
@@ -95,27 +97,36 @@ class DemoOptions:
         return min(150.0, _MIN_INTERVAL_SHARE * 1e3 / self.rate_hz)
 
 
-def empty_directory(directory: Path) -> None:
-    """Make the demo's folder, in place of a former demo's.
+@contextmanager
+def emptied(directory: Path) -> Iterator[None]:
+    """The demo's folder, in place of a former demo's, and no other demo's meanwhile.
 
     Raises:
-        InspectorError: it holds something else, which is left as it is, or cannot be made.
+        InspectorError: it holds something else, which is left as it is, or cannot be made, or another demo
+            runs in it.
     """
     truth = directory / _TRUTH
-    try:
-        if directory.exists():
+    with ExitStack() as until_then:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
             if any(directory.iterdir()) and not truth.exists():
                 raise InspectorError(
                     f"{directory} holds what is no demo's, and the demo empties its folder",
                     "name a new one with --directory, or delete this one yourself",
                 )
-            shutil.rmtree(directory)
-        directory.mkdir(parents=True)
-        truth.touch()
-    except OSError as error:
-        raise InspectorError(
-            f"{directory} cannot be used: {error.strerror}", "name another with --directory"
-        ) from error
+            held = until_then.enter_context(truth.open("ab"))
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for path in set(directory.iterdir()) - {truth}:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        except BlockingIOError:
+            raise InspectorError(
+                f"another demo runs in {directory}", "end it, or name another with --directory"
+            ) from None
+        except OSError as error:
+            raise InspectorError(
+                f"{directory} cannot be used: {error.strerror}", "name another with --directory"
+            ) from error
+        yield
 
 
 def run_demo(options: DemoOptions) -> int:
@@ -125,6 +136,7 @@ def run_demo(options: DemoOptions) -> int:
         InspectorError: the plant or the line could not be started; the message names the remedy.
     """
     faults = scenario(options.faults)
+    check_results(options.json_file)
     if not MODELS.is_dir():
         raise InspectorError(
             "the demo's networks are in the project's folder, not in what pip installs",
@@ -134,16 +146,16 @@ def run_demo(options: DemoOptions) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     console = Console()
     directory = options.directory.resolve()
-    empty_directory(directory)
-    with console.status("building the simulated camera and converting the teacher, once …"):
-        producer = producer_path()
-        load_recipe(options.recipe, MODELS).teacher_graph()
     records = directory / "records"
     with (
+        emptied(directory),
         small_disk(records) if options.faults == DISK_FULL else nullcontext(),
         create_rig(belt_px_per_s=options.belt_px_per_s) as rig,
         tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as run_directory,
     ):
+        with console.status("building the simulated camera and converting the teacher, once …"):
+            producer = producer_path()
+            load_recipe(options.recipe, MODELS).teacher_graph()
         plant = _Plant(options, directory, Path(run_directory), rig, producer)
         try:
             with Wire(plant.start_plc()) as wire:
@@ -161,7 +173,7 @@ def run_demo(options: DemoOptions) -> int:
             "stopped_within_s": plant.stopped_within_s,
             "faults": plant.faults_done,
         }
-        options.json_file.write_text(json.dumps(seen, indent=2) + "\n")
+        write_result(options.json_file, (json.dumps(seen, indent=2) + "\n").encode())
     return 0 if summary.invariants_held else 1
 
 
