@@ -73,9 +73,9 @@ class View:
         headline = line_headline(status, silent_s)
         by_name = {lane.name: lane for lane in status.lanes} if status is not None else {}
         names = tuple(by_name) or self._lanes
-        recorded, counts, rejects = self._recorded(status, names)
-        if status is not None and headline.level is Level.RUNNING:
-            headline = _records_headline(status, recorded) or headline
+        behind, counts, rejects = self._recorded(status, names)
+        if behind > _RECORDS_BEHIND_PARTS and headline.level is Level.RUNNING:
+            headline = _records_headline(behind)
         return {
             "line": status.line if status is not None else self._line,
             "headline": _headline(headline),
@@ -92,16 +92,20 @@ class View:
     def _recorded(
         self, status: LineStatus | None, lanes: tuple[str, ...]
     ) -> tuple[int, Mapping[str, Mapping[Reason, int]], dict[str, list[RecordedPart]]]:
-        """Counts since the line's start and the last rejects, empty where there is no ledger yet."""
+        """Parts without their row yet, counts since the line's start and the last rejects.
+
+        Counts and rejects are empty where there is no ledger yet, or none that can be read.
+        """
         started = status.started if status is not None else None
+        decided = sum(sum(lane.parts.values()) for lane in status.lanes) if status else 0
         try:
             with open_ledger(self._directory) as ledger:
                 inode = ledger_file(self._directory).stat().st_ino
-                recorded, counts = self._tally.counts(ledger, inode, started)
+                behind, counts = self._tally.counts(ledger, inode, started, decided)
                 rejects = {name: ledger.last_rejects(name, SHOWN_REJECTS) for name in lanes}
-                return recorded, counts, rejects
+                return behind, counts, rejects
         except (sqlite3.Error, OSError):
-            return 0, {}, {}
+            return decided, {}, {}
 
 
 class _Tally:
@@ -110,26 +114,31 @@ class _Tally:
     def __init__(self) -> None:
         self._of: tuple[int, float | None] | None = None
         self._before = self._newest = 0
+        self._elsewhere = 0
         self._counts: dict[str, Counter[Reason]] = {}
 
     def counts(
-        self, ledger: LedgerReader, inode: int, started: float | None
+        self, ledger: LedgerReader, inode: int, started: float | None, decided: int
     ) -> tuple[int, Mapping[str, Mapping[Reason, int]]]:
-        """How many rows have come into this ledger since the line's start, and what those there are say.
+        """How many of the parts decided have no row yet, and what the rows since the line's start say.
 
-        Where the oldest had to make room before this process began, the second is less. Without a start it
-        is all rows.
+        Where the oldest had to make room before this process began, those are fewer. Without a start they
+        are all rows. Into a ledger that was begun after the line's start rows of before never come: there the
+        fewest that were ever missing are not told as missing.
         """
         if (inode, started) != self._of:
             before = 0 if started is None else ledger.newest_before(started)
             if before is None:
-                return 0, {}
+                return decided, {}
             self._of, self._counts = (inode, started), {}
             self._before = self._newest = before
+            self._elsewhere = 0 if ledger.knows_a_start() else decided
         self._newest, new = ledger.counts(self._newest)
         for lane, by_reason in new.items():
             self._counts.setdefault(lane, Counter()).update(by_reason)
-        return self._newest - self._before, self._counts
+        missing = max(0, decided - (self._newest - self._before))
+        self._elsewhere = min(self._elsewhere, missing)
+        return missing - self._elsewhere, self._counts
 
 
 class _News:
@@ -154,12 +163,8 @@ class _News:
         return now - self._changed
 
 
-def _records_headline(status: LineStatus, recorded: int) -> Headline | None:
+def _records_headline(behind: int) -> Headline:
     """The page counts what is recorded; where that falls behind what the gate was told, it says so."""
-    decided = sum(sum(lane.parts.values()) for lane in status.lanes)
-    behind = decided - recorded
-    if behind <= _RECORDS_BEHIND_PARTS:
-        return None
     return Headline(
         Level.ATTENTION,
         f"Running, but {behind} parts are not recorded yet",

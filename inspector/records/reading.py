@@ -105,6 +105,13 @@ class LedgerReader:
         happened, newest_part = newest_start
         return newest_part if happened == utc_text(int(started * 1e9)) else None
 
+    def knows_a_start(self) -> bool:
+        """False where the ledger was begun while the line ran, in place of one that was moved away."""
+        known: int = self._connection.execute(
+            "SELECT EXISTS (SELECT 1 FROM events WHERE kind = ?)", (INSPECTION_STARTED,)
+        ).fetchone()[0]
+        return bool(known)
+
     def counts(self, after_id: int = 0) -> tuple[int, dict[str, dict[Reason, int]]]:
         """Parts by lane and reason, and the highest row id counted, to go on from there next time.
 

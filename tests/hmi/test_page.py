@@ -253,10 +253,34 @@ def test_a_line_that_says_nothing_new_is_silent_even_if_the_clock_is_set_back(pa
 
 
 def test_records_that_fall_behind_are_told(page: Page) -> None:
+    page.record_start(STARTED)
     page.says(parts={"clean": 130, "defect": 7})
     page.record(*range(1, 101))
 
     assert page.state()["headline"]["title"] == "Running, but 37 parts are not recorded yet"
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_in_a_ledger_begun_while_the_line_runs_only_later_rows_can_be_missing(
+    page: Page, restarted: bool
+) -> None:
+    page.record_start(STARTED)
+    page.record(*range(1, 101))
+    page.says(parts={"clean": 100})
+    assert page.state()["headline"]["title"] == "Running"
+
+    ledger_file(page.directory).rename(page.directory / "ledger.db.damaged")
+    page.says(parts={"clean": 160})
+    assert page.state()["headline"]["title"] == "Running, but 160 parts are not recorded yet"
+    page.record(*range(131, 161))
+    if restarted:
+        page.open_anew()
+    assert page.state()["headline"]["title"] == "Running"
+
+    page.says(parts={"clean": 190})
+    assert page.state()["headline"]["title"] == "Running, but 30 parts are not recorded yet"
+    page.record(*range(161, 191))
+    assert page.state()["headline"]["title"] == "Running"
 
 
 def test_rows_that_had_to_make_room_are_not_missing(page: Page) -> None:
