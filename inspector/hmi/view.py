@@ -104,7 +104,7 @@ class View:
                 behind, counts = self._tally.counts(ledger, inode, started, decided)
                 rejects = {name: ledger.last_rejects(name, SHOWN_REJECTS) for name in lanes}
                 return behind, counts, rejects
-        except (sqlite3.Error, OSError):
+        except (sqlite3.Error, OSError, ValueError):  # the last: a row that says what no line says
             return decided, {}, {}
 
 

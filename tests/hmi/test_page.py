@@ -310,6 +310,18 @@ def test_a_damaged_ledger_does_not_stop_the_page(page: Page) -> None:
     assert page.lane()["passed"] == 0
 
 
+def test_a_row_that_says_what_no_line_says_does_not_stop_the_page(page: Page) -> None:
+    """As damage leaves it that SQLite does not notice."""
+    page.says()
+    page.record(1, reason=Reason.DEFECT)
+    damaged = sqlite3.connect(ledger_file(page.directory))
+    damaged.execute("UPDATE parts SET reason = 'defekt'")
+    damaged.commit()
+    damaged.close()
+
+    assert page.lane()["rejects"] == []
+
+
 def test_reading_never_locks_the_ledger(page: Page) -> None:
     page.record(1)
     writer = sqlite3.connect(ledger_file(page.directory), isolation_level=None)
