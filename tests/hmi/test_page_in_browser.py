@@ -263,3 +263,16 @@ def test_what_was_not_today_has_its_day(line: Line, tablet: Page) -> None:
     day = time.strftime("%-d %b", time.localtime(NOON_NS / 1e9))
     expect(tablet.locator("#since")).to_contain_text(day)
     expect(tablet.locator("#last .facts")).to_contain_text(day)
+
+
+def test_a_reject_of_before_midnight_gets_its_day_when_midnight_has_passed(
+    line: Line, tablet: Page
+) -> None:
+    rejected_s = NOON_NS / 1e9 + 1
+    tablet.clock.set_fixed_time(rejected_s + 60)
+    line.journal.append(row_of(1, Reason.DEFECT))
+    facts = tablet.locator("#last .facts")
+    expect(facts).to_contain_text(time.strftime("%H:%M:%S", time.localtime(rejected_s)))
+
+    tablet.clock.set_fixed_time(rejected_s + 86_400)
+    expect(facts).to_contain_text(time.strftime("%-d %b %H:%M", time.localtime(rejected_s)))

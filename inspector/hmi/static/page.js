@@ -192,7 +192,8 @@ function earlierReject(lane, reject) {
 }
 
 function showRejects(lane) {
-  const now = JSON.stringify([lane.name, lane.rejects]);
+  // At midnight what was shown by its time alone gets its day.
+  const now = JSON.stringify([lane.name, lane.rejects, new Date().toDateString()]);
   if (now === shownRejects) return;
   shownRejects = now;
   const [last, ...earlier] = lane.rejects;
