@@ -195,21 +195,21 @@ def expect(lanes: Iterable[str]) -> None:
     floor = values.MultiProcessValue(lambda: "line")  # type: ignore[no-untyped-call]
     for lane in lanes:
         for link in LINKS:
-            _floor(floor, LINK_UP, lane, link)
+            _floor(floor, LINK_UP, lane=lane, link=link)
         for never in (PASSED_WRONGLY, DEADLINES_MISSED, FRAME_GAPS, UNDERRUNS):
-            _floor(floor, never, lane)
+            _floor(floor, never, lane=lane)
+        _floor(floor, FRAMES, lane=lane, state="incomplete")
 
 
-def _floor(floor: Callable[..., object], metric: Gauge | Counter, *labels: str) -> None:
+def _floor(floor: Callable[..., object], metric: Gauge | Counter, **labels: str) -> None:
     (about,) = metric.describe()
     ending, mode = ("_total", "") if isinstance(metric, Counter) else ("", "livemax")
-    names = ("lane", "link")[: len(labels)]
     floor(
         about.type,
         about.name,
         about.name + ending,
-        names,
-        labels,
+        tuple(labels),
+        tuple(labels.values()),
         about.documentation,
         mode,
     )

@@ -1,5 +1,6 @@
 """The alerting rules that come with the line, and promtool, which says what they make of some series."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,11 @@ def raised(alert: str, severity: str, labels: dict[str, str]) -> dict[str, Any]:
     """What promtool is to expect of a rule that is raised."""
     (rule,) = (one for one in rules() if one["alert"] == alert)
     summary = rule["annotations"]["summary"]
+    summary = re.sub(
+        r"{{ with \$labels\.(\w+) }}(.*?){{ end }}",
+        lambda named: named[2].replace("{{ . }}", labels[named[1]]) if named[1] in labels else "",
+        summary,
+    )
     for name, value in labels.items():
         summary = summary.replace("{{ $labels." + name + " }}", value)
     return {

@@ -70,6 +70,8 @@ QUIET = {
     'inspector_deadlines_missed_total{lane="lane-1"}': "7x30",
     'inspector_frame_gaps_total{lane="lane-1"}': "3x30",
     'inspector_underruns_total{lane="lane-1"}': "0x30",
+    'inspector_frames_total{lane="lane-1", state="complete"}': "0+60x30",
+    'inspector_frames_total{lane="lane-1", state="incomplete"}': "2x30",
     'inspector_process_restarts_total{process="page"}': "0 1x30",
     'inspector_golden_error_ratio{lane="lane-1", backend="openvino", precision="int8"}': "0.5x30",
     "inspector_ledger_backlog_bytes": "4000x30",
@@ -99,3 +101,24 @@ def test_of_a_line_that_runs_well_nobody_is_told(tmp_path: Path) -> None:
 def test_somebody_is_told_of(tmp_path: Path, alert: str) -> None:
     series, severity, labels = TROUBLES[alert]
     judged(tmp_path, UP | series, {alert: [raised(alert, severity, labels)]})
+
+
+def test_of_two_lines_the_one_that_is_gone_is_told_by_its_address(tmp_path: Path) -> None:
+    here = {"job": "inspector", "instance": "hall-3:9108"}
+    link = 'inspector_link_up{lane="lane-1", link="plc", job="inspector", instance="%s"}'
+    series = {link % "hall-3:9108": "1 _x30", link % "hall-4:9108": "1x30"}
+    judged(tmp_path, series, {"LineGone": [raised("LineGone", "critical", here)]})
+
+
+def test_a_line_that_was_never_there_is_told(tmp_path: Path) -> None:
+    judged(tmp_path, {}, {"LineGone": [raised("LineGone", "critical", {})]})
+
+
+def test_frames_of_which_packets_are_lost_are_told_though_none_is_missing(tmp_path: Path) -> None:
+    series = {
+        'inspector_frame_gaps_total{lane="lane-1"}': "0x30",
+        'inspector_underruns_total{lane="lane-1"}': "0x30",
+        'inspector_frames_total{lane="lane-1", state="complete"}': "0+60x30",
+        'inspector_frames_total{lane="lane-1", state="incomplete"}': "0 0 1x30",
+    }
+    judged(tmp_path, UP | series, {"FramesLost": [raised("FramesLost", "warning", LANE)]})

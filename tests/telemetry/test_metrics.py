@@ -222,6 +222,10 @@ def test_what_should_never_happen_is_told_as_nought_until_it_does(
     assert value(new_line, counter, lane="lane-1") == 0
 
 
+def test_incomplete_frames_are_told_as_nought_until_there_is_one(new_line: str) -> None:
+    assert value(new_line, "inspector_frames_total", lane="lane-1", state="incomplete") == 0
+
+
 @pytest.mark.parametrize("process", ["acquisition-lane-1", "inspection", "page"])
 def test_a_process_that_was_never_started_anew_says_so(new_line: str, process: str) -> None:
     assert value(new_line, "inspector_process_restarts_total", process=process) == 0
