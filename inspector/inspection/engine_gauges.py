@@ -18,12 +18,11 @@ class EngineGauges:
     def __call__(self, choice: Choice) -> None:
         """From now on this one runs."""
         if self._before is not None:
-            self._info(self._before, 0)
-        self._info(choice, 1)
-        labels = (self._lane, str(choice.backend), choice.precision)
-        GOLDEN_ERROR.labels(*labels).set(choice.golden_error / choice.band)
+            self._show(self._before, 0, 0.0)
+        self._show(choice, 1, choice.golden_error / choice.band)
         self._before = choice
 
-    def _info(self, choice: Choice, running: int) -> None:
-        labels = (self._lane, str(choice.backend), choice.precision, str(choice.how))
-        ENGINE_INFO.labels(*labels).set(running)
+    def _show(self, choice: Choice, running: int, of_band: float) -> None:
+        labels = (self._lane, str(choice.backend), choice.precision)
+        ENGINE_INFO.labels(*labels, str(choice.how)).set(running)
+        GOLDEN_ERROR.labels(*labels).set(of_band)

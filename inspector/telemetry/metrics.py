@@ -132,7 +132,7 @@ ENGINE_INFO = Gauge(
 GOLDEN_ERROR = Gauge(
     "inspector_golden_error_ratio",
     "Largest difference of the engine that runs from the recipe's golden images, as a part of the band "
-    "that the recipe allows",
+    "that the recipe allows; 0 for what ran before",
     ["lane", "backend", "precision"],
     multiprocess_mode="livemostrecent",
 )
