@@ -256,7 +256,7 @@ def _check_port(check: str, host: str, port: int) -> Finding:
             check,
             "error",
             f"{host}:{port} cannot be used: {error.strerror}",
-            f"free the port or set {check}.port",
+            f"stop what else listens there (a running line does), or set {check}.host and {check}.port",
         )
     return Finding(check, "ok", f"{host}:{port} is free")
 

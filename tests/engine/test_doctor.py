@@ -167,7 +167,9 @@ def test_a_port_that_the_metrics_cannot_have_is_told_before_the_line_fails_for_i
         finding = check_metrics(line.model_copy(update={"metrics": taken}))
         assert (finding.check, finding.level) == ("metrics", "error")
         assert finding.text == f"{host}:{port} cannot be used: Address already in use"
-        assert finding.remedy == "free the port or set metrics.port"
+        assert finding.remedy == (
+            "stop what else listens there (a running line does), or set metrics.host and metrics.port"
+        )
     free = MetricsSettings(host=host, port=0)
     assert check_metrics(line.model_copy(update={"metrics": free})).level == "ok"
 
