@@ -3,11 +3,13 @@
 #   docker build -t inspector-gpu --build-arg ENGINE=tensorrt-rtx .         desktop GPU; others: tensorrt
 #   docker run -d --restart unless-stopped --network host -v /etc/inspector:/etc/inspector:ro \
 #     -v inspector:/var/lib/inspector -v /opt/ArenaSDK_Linux_x64:/opt/ArenaSDK_Linux_x64:ro inspector
-#     on a GPU: --gpus all … inspector-gpu; a gate on GPIO: --device /dev/gpiochip0 --ulimit rtprio=1
+#     on a GPU: --gpus all … inspector-gpu
+#     a gate on GPIO: --device /dev/gpiochip0 --group-add $(stat -c %g /dev/gpiochip0) --ulimit rtprio=1
 # --restart: after a power cut camera and PLC may come up later than this computer; the line tries until they do.
 # In line.yaml: models: /opt/inspector/share/models, recipe: /opt/inspector/share/calibration/type-01; metrics stay
 # on port 9108, of all addresses or of 127.0.0.1, where the health check asks for them.
 # --network host: GigE Vision wants the camera's own network segment, and large receive buffers.
+# Its user is not root, and Docker gives such a one no capabilities: a Modbus server's gate.port is 1024 or more.
 # The camera maker's producer is no part of the image: its folder is brought along, to where line.yaml names it.
 ARG ENGINE=openvino
 
