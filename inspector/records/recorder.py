@@ -74,6 +74,7 @@ class Recorder:
         here = {path.name for path in segments(directory)}
         self._segments_gone = [name for name in self._ledger.positions if name not in here]
         self._available: bool | None = None
+        self._roomy = True
         self._housekeeping_due = 0.0
 
     def run(self, stopping: Callable[[], bool]) -> None:
@@ -180,12 +181,9 @@ class Recorder:
         return True
 
     def _keep_house(self) -> None:
-        if not self._archive.make_room():
-            _log.error(
-                "disk_nearly_full",
-                directory=str(self._directory),
-                remedy="free some disk: no pictures are stored until then, rows still are",
-            )
+        roomy = self._archive.make_room()
+        if roomy != self._roomy:
+            self._note_room(roomy)
         # A ledger that takes nothing at the moment is `_commit`'s to tell.
         with contextlib.suppress(LedgerUnavailableError):
             LEDGER_ROWS_DELETED.inc(self._ledger.make_room(self._rows_bytes))
@@ -201,6 +199,17 @@ class Recorder:
             with contextlib.suppress(FileNotFoundError):
                 total += path.stat().st_size - self._ledger.positions.get(path.name, 0)
         return total
+
+    def _note_room(self, roomy: bool) -> None:
+        self._roomy = roomy
+        if roomy:
+            _log.info("disk_has_room")
+        else:
+            _log.error(
+                "disk_nearly_full",
+                directory=str(self._directory),
+                remedy="free some disk: no pictures are stored until then, rows still are",
+            )
 
     def _note_available(self, available: bool, why: str = "") -> None:
         if available == self._available:

@@ -4,6 +4,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import signal
 import socket
 import sqlite3
@@ -17,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
+from structlog.testing import CapturingLogger
 
 from inspector.core.part import PartId
 from inspector.core.verdict import Reason
@@ -28,6 +30,7 @@ from inspector.records.recorder import Recorder
 from inspector.records.row import LedgerEvent
 from inspector.telemetry.metrics import LEDGER_BACKLOG, LEDGER_BYTES, LEDGER_ROWS_DELETED
 from tests.records.plant import REPOSITORY, RecordsProcess, configuration, row_of
+from tests.records.test_archive import Usage
 
 Eventually = Callable[[Callable[[], bool]], None]
 
@@ -232,6 +235,25 @@ def test_the_records_process_keeps_its_ledger_within_its_bound(tmp_path: Path) -
     assert kept == list(range(3001 - len(kept), 3001))
     assert LEDGER_ROWS_DELETED._value.get() - deleted == 3000 - len(kept)
     assert LEDGER_BYTES._value.get() > 0
+
+
+def test_a_disk_that_is_nearly_full_is_told_once_and_again_when_it_has_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log may lie on that very disk."""
+    log = CapturingLogger()
+    monkeypatch.setattr("inspector.records.recorder._log", log)
+    there, here = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    recorder = Recorder(tmp_path, ["lane-1"], here, 10**9, 10**9, rows_bytes=10**9)
+    for free in (2 * 10**9, 10**9 - 1, 10**9 - 1, 2 * 10**9, 2 * 10**9):
+        monkeypatch.setattr(shutil, "disk_usage", lambda _, free=free: Usage(0, 0, free))
+        recorder._housekeeping_due = 0.0
+        recorder.step()
+    recorder.close()
+    there.close()
+
+    told = [call.args[0] for call in log.calls]
+    assert told == ["ledger_takes_rows", "disk_nearly_full", "disk_has_room"]
 
 
 def test_pictures_follow_their_rows(records: RecordsProcess, eventually: Eventually) -> None:
