@@ -3,7 +3,7 @@
 import contextlib
 import re
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -92,7 +92,10 @@ class PictureArchive:
         self._oldest: deque[StoredPicture] = deque()
         self._kept_days: set[str] = set()
         """Of pictures that could not be deleted: left alone until the next start."""
-        self.size = sum(picture.size for picture in here)
+        self._sizes: Counter[str] = Counter()
+        """Of each day's pictures, bytes."""
+        for picture in here:
+            self._sizes[_day(picture.stem)] += picture.size
         parts = {picture.part for picture in here}
         self.added = [picture for picture in here if known.get(picture.part) != picture.stem]
         self.gone = [part for part in known if part not in parts]
@@ -117,26 +120,44 @@ class PictureArchive:
             self._delete_files(stem)
             return False
         self.added.append(StoredPicture(part, stem, size))
-        self.size += size
+        self._sizes[day] += size
         return True
+
+    @property
+    def size(self) -> int:
+        """Of all pictures, bytes; what others delete is found missing when there is no room left."""
+        return self._sizes.total()
 
     def make_room(self, size: int = 0) -> bool:
         """Delete the oldest pictures until ``size`` bytes more fit the bounds; False where they cannot."""
         while not self._fits(size):
             if not self._oldest:
-                days = (day for day in self._days() if day.name not in self._kept_days)
-                self._oldest.extend(next(filter(None, map(_found, days)), ()))
-            if not self._oldest:
-                return False
+                if not self._find_oldest():
+                    return self._fits(size)
+                continue
             oldest = self._oldest.popleft()
+            day = _day(oldest.stem)
             if not self._delete_files(oldest.stem):
                 # A disk that is read only by now, files of somebody else: not tried for ever.
-                self._kept_days.add(oldest.stem.partition("/")[0])
+                self._kept_days.add(day)
                 self._oldest.clear()
                 continue
-            self.size -= oldest.size
+            self._sizes[day] -= oldest.size
             self.gone.append(oldest.part)
         return True
+
+    def _find_oldest(self) -> bool:
+        """Read the oldest day of which anything may be deleted; False where there is none."""
+        days = self._days()
+        for deleted in self._sizes.keys() - {day.name for day in days}:
+            del self._sizes[deleted]
+        for day in days:
+            if day.name not in self._kept_days:
+                self._oldest.extend(_found(day))
+                self._sizes[day.name] = sum(picture.size for picture in self._oldest)
+            if self._oldest:
+                return True
+        return False
 
     def _days(self) -> list[Path]:
         """The folders of the days, oldest first."""
@@ -183,6 +204,10 @@ def _found(day: Path) -> list[StoredPicture]:
         StoredPicture(part, _stem(day.name, part), sizes[part])
         for part in sorted(sizes, key=ages.__getitem__)
     ]
+
+
+def _day(stem: str) -> str:
+    return stem.partition("/")[0]
 
 
 def _stem(day: str, part: PartId) -> str:
