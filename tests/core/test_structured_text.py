@@ -256,6 +256,35 @@ def test_the_structured_text_does_what_the_program_does_whatever_happens(
     assert usual | also <= set(decided), decided
 
 
+@pytest.mark.parametrize(
+    "parameters",
+    [replace(TIMED, gate_eye=GATE_EYE * MS, step=8 * MS), WITH_EYE],
+    ids=["timed", "encoder"],
+)
+def test_a_belt_that_has_run_for_weeks_is_watched_as_on_its_first_day(
+    library: ctypes.CDLL, parameters: Parameters
+) -> None:
+    program = Beside(SESSION, parameters, library=library)
+    now = 0
+    # A day's run in every scan; the position wraps on the way.
+    for _ in range(30):
+        now += 86_400_000
+        program.scan(now * MS, counts=now)
+    part = 0
+    for unexpected in (False, True):
+        now += 5
+        program.scan(now * MS, 1, counts=now)
+        counted, part = now, part + 1
+        while now < counted + 600:
+            now += 5
+            told = (LineResult(part, 1, 1),)
+            program.write(LineInput(now & 0xFFFF, 1, SESSION, SESSION, 0, told))
+            arrived = now == counted + GATE_EYE or (unexpected and now == counted + 200)
+            program.scan(now * MS, counts=now, arrived=int(arrived))
+    assert [why for _, _, why in program.gate_results] == [GateReason.OK, GateReason.OUT_OF_STEP]
+    library.gate_free(program._gate)
+
+
 def test_names_in_the_sample_are_no_words_of_the_language() -> None:
     text = re.sub(r"\(\*.*?\*\)", "", SOURCE.read_text(), flags=re.DOTALL)
     names = {name.upper() for name in re.findall(r"^\s+(\w+) : ", text, flags=re.MULTILINE)}
