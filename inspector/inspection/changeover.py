@@ -29,8 +29,13 @@ class Changeover:
         self._lane, self._jobs, self._load, self._post = lane, jobs, load, post
         self._wanted = 0
         self._loading = False
-        self.job = 0
-        """The job that is done, `JOB_REFUSED` when the one asked for cannot be."""
+        self._done = 0
+        self._refused = False
+
+    @property
+    def job(self) -> int:
+        """The job that is done, while another is loaded still the one before; `JOB_REFUSED`: it cannot be."""
+        return JOB_REFUSED if self._refused else self._done
 
     @property
     def judging(self) -> bool:
@@ -42,10 +47,9 @@ class Changeover:
         if job == self._wanted:
             return False
         self._wanted = job
-        if job not in self._jobs:
-            # Whatever is being loaded is not wanted any more; `take` will find that out.
-            self.job = JOB_REFUSED
-        elif not self._loading:
+        self._refused = job not in self._jobs
+        # Whatever is being loaded is not wanted any more; `take` will find that out.
+        if not self._refused and not self._loading:
             self._begin()
         return True
 
@@ -56,7 +60,9 @@ class Changeover:
             if self._wanted in self._jobs:
                 self._begin()
             return False
-        self.job = JOB_REFUSED if event.eyes.fault else event.job
+        self._refused = bool(event.eyes.fault)
+        if not self._refused:
+            self._done = event.job
         return True
 
     def _begin(self) -> None:

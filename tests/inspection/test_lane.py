@@ -364,6 +364,22 @@ def test_a_job_that_is_not_there_shuts_the_gate_until_another_is_asked_for() -> 
     assert (said["state"], said["job"]) == (LineState.RUNNING, 0)
 
 
+@pytest.mark.parametrize("refused", [2, 7], ids=["damaged", "not there"])
+def test_a_job_asked_for_after_one_that_was_refused_is_not_said_to_be_refused_while_it_is_loaded(
+    refused: int,
+) -> None:
+    said: dict[str, Any] = {}
+    lane = a_lane(said)
+    lane.handle(reading(0, 100 * MS, job=refused), 100 * MS)
+    if refused == 2:
+        lane.handle(said["loaded"].get(timeout=5), 110 * MS)
+    assert (said["state"], said["job"]) == (LineState.FAULT, JOB_REFUSED)
+    lane.handle(reading(0, 120 * MS, job=1), 120 * MS)
+    assert (said["state"], said["job"]) == (LineState.STARTING, 0)
+    lane.handle(said["loaded"].get(timeout=5), 130 * MS)
+    assert (said["state"], said["job"]) == (LineState.RUNNING, 1)
+
+
 def test_what_was_seen_of_a_part_that_is_closed_already_is_not_kept() -> None:
     said: dict[str, Any] = {}
     lane = a_lane(said)
