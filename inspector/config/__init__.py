@@ -316,6 +316,10 @@ class LineSettings(Settings):
                 [g.port for g in gates if isinstance(g, OpcUaGateSettings)],
             ),
             ("two lanes, or two wires of one, use the same GPIO line", wires),
+            (
+                "two lanes have the same camera: name each lane's own as camera.serial",
+                [(lane.camera.producer, lane.camera.serial) for lane in self.lanes],
+            ),
         ):
             if len(set(each)) != len(each):
                 raise ValueError(what)

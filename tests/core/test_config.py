@@ -90,6 +90,10 @@ def test_an_environment_variable_stands_for_a_path(
         ({"lanes": [LANE, LANE]}, "two lanes have the same name"),
         ({"lanes": [LANE, LANE | {"name": "lane-2"}]}, "same register block"),
         (
+            {"lanes": [LANE, LANE | {"name": "lane-2", "gate": {"base_register": 100}}]},
+            "two lanes have the same camera: name each lane's own as camera.serial",
+        ),
+        (
             {"lanes": [LANE | {"part": {"travel_ms": 100, "decide_before_ms": 200}}]},
             "decide_before_ms",
         ),
@@ -160,6 +164,7 @@ lanes:
     camera: {producer: camera.cti}
   - <<: *first
     name: lane-2
+    camera: {producer: camera.cti, serial: "2"}
     gate: {base_register: 100}
 """
     (tmp_path / "line.yaml").write_text(document)
@@ -168,8 +173,13 @@ lanes:
 
 
 def gates(*gates: dict[str, object]) -> dict[str, object]:
-    """A document with a lane for each gate."""
-    return {"lanes": [LANE | {"name": f"lane-{n}", "gate": gate} for n, gate in enumerate(gates)]}
+    """A document with a lane, and a camera, for each gate."""
+    return {
+        "lanes": [
+            {**LANE, "name": f"lane-{n}", "camera": CAMERA | {"serial": f"{n}"}, "gate": gate}
+            for n, gate in enumerate(gates)
+        ]
+    }
 
 
 def test_a_gate_is_driven_by_modbus_unless_it_names_another_driver(tmp_path: Path) -> None:

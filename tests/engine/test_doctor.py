@@ -191,7 +191,7 @@ def line_recording_into(
         LaneSettings(
             name=f"lane-{number}",
             recipe=Path("recipe"),
-            camera=CameraSettings(producer=Path("none.cti")),
+            camera=CameraSettings(producer=Path("none.cti"), serial=f"{number}"),
             part=PartSettings(min_interval_ms=100),
             gate=ModbusGateSettings(base_register=100 * number),
         )
