@@ -89,7 +89,7 @@ def run(
     if errors:
         raise typer.Exit(2)
     with tempfile.TemporaryDirectory(prefix="inspector-", dir=memory_directory()) as temporary:
-        code = run_line(line, configuration, run_directory or Path(temporary))
+        code = run_line(line, run_directory or Path(temporary))
     sys.exit(code)
 
 

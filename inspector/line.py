@@ -17,8 +17,9 @@ from pathlib import Path
 
 from inspector.camera.channel import channel_pair
 from inspector.camera.ring import Ring
-from inspector.config import LineSettings
+from inspector.config import LineSettings, as_yaml
 from inspector.core.errors import ConfigurationError
+from inspector.core.files import write_atomically
 from inspector.core.process import child_environment
 from inspector.telemetry import metrics
 from inspector.telemetry.logs import configure_logs
@@ -53,18 +54,22 @@ class _Process:
 class Line:
     """The processes of one line, started together and kept alive until stopped.
 
+    Each reads the settings from the run directory, as they were at the start: one that is started anew would
+    otherwise be alone with what somebody has changed in the line's file meanwhile, mistakes included.
+
     Raises:
         ConfigurationError: the metrics port is taken, or the run directory cannot be written.
     """
 
-    def __init__(self, settings: LineSettings, configuration: Path, run_directory: Path) -> None:
+    def __init__(self, settings: LineSettings, run_directory: Path) -> None:
         self._settings = settings
         self._log = configure_logs("supervisor", settings.log_level)
         self._run_directory = run_directory
         self.status_file = run_directory / "status.json"
         metrics_directory = run_directory / "metrics"
+        configuration = run_directory / "settings.yaml"
         try:
-            run_directory.mkdir(parents=True, exist_ok=True)
+            write_atomically(configuration, as_yaml(settings).encode())
             self.status_file.unlink(missing_ok=True)
             metrics.use_directory(metrics_directory)
         except OSError as error:
@@ -212,7 +217,7 @@ class Line:
             kept.close()
 
 
-def run_line(settings: LineSettings, configuration: Path, run_directory: Path) -> int:
+def run_line(settings: LineSettings, run_directory: Path) -> int:
     """Run a line until SIGINT or SIGTERM; return the exit code (0 stopped, 2 cannot start)."""
     asked_to_stop = False
 
@@ -222,7 +227,7 @@ def run_line(settings: LineSettings, configuration: Path, run_directory: Path) -
 
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
-    line = Line(settings, configuration, run_directory)
+    line = Line(settings, run_directory)
     try:
         line.start()
         return line.supervise(lambda: asked_to_stop)

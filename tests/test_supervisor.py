@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from inspector.config import LineSettings
+from inspector.config import LineSettings, load_line
 from inspector.line import Line, _Process
 from inspector.telemetry import metrics
 
@@ -21,10 +21,29 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
     monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "put back afterwards")
     lane = {"name": "lane-1", "recipe": "none", "camera": {"producer": "none.cti"}}
     settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
-    made = Line(settings, tmp_path / "line.yaml", tmp_path / "run")
+    made = Line(settings, tmp_path / "run")
     made._processes = [_Process("page", ["-c", "import time; time.sleep(60)"])]
     yield made
     made.stop()
+
+
+def test_every_process_reads_the_settings_that_held_when_the_line_was_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is started anew hours later, too: what the file says by then is for the next start."""
+    monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "put back afterwards")
+    file = tmp_path / "line.yaml"
+    lane = "{name: lane-1, recipe: type-01, jobs: {3: type-03}, camera: {producer: none.cti}}"
+    file.write_text(f"lanes: [{lane}]\nmetrics: {{port: 0}}")
+    settings = load_line(file)
+    made = Line(settings, tmp_path / "run")
+    file.write_text("half a")
+    try:
+        for process in made._processes:
+            after = process.command.index("--config") + 1
+            assert load_line(Path(process.command[after])) == settings
+    finally:
+        made.stop()
 
 
 def test_a_machine_that_has_no_room_for_a_process_is_asked_again(

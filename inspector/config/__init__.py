@@ -394,6 +394,13 @@ def load_line(path: Path) -> LineSettings:
         ) from error
 
 
+def as_yaml(line: LineSettings) -> str:
+    """The content of a file of which :func:`load_line` makes the same settings, wherever it lies."""
+    said = line.model_dump(mode="json", exclude_unset=True)
+    # Where nothing is said, it is beside the file that was read.
+    return yaml.safe_dump(said | {"models": str(line.models)}, sort_keys=False)
+
+
 def _key(steps: tuple[int | str, ...]) -> str:
     """A setting's place as it is in the file, where the driver's name is no step on the way."""
     gate = 3  # lanes, which, gate, driver

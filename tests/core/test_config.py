@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inspector.config import LineSettings, load_line
+from inspector.config import LineSettings, as_yaml, load_line
 from inspector.config.gates import (
     GpioGateSettings,
     ModbusGateSettings,
@@ -51,6 +51,25 @@ def test_the_example_copied_as_the_readme_says_finds_recipe_and_networks(tmp_pat
     line = load_line(tmp_path / target)
     assert (line.models / "background.onnx").is_file()
     assert (line.lanes[0].recipe / "recipe.json").is_file()
+
+
+def test_what_is_handed_on_of_a_line_says_the_same_in_another_folder(tmp_path: Path) -> None:
+    features = {"Zoom": 2, "Iris": "wide"}
+    lane = LANE | {"camera": CAMERA | {"serial": "231500123", "node_values": features}}
+    for document in (
+        {"lanes": [lane | {"jobs": {3: "type-03"}}]},
+        {"lanes": [LANE], "models": "m"},
+    ):
+        line = load_line(written(tmp_path, document))
+        other = tmp_path / "elsewhere" / "line.yaml"
+        other.parent.mkdir(exist_ok=True)
+        other.write_text(as_yaml(line), encoding="utf-8")
+        again = load_line(other)
+        assert again == line
+        camera, before = again.lanes[0].camera, line.lanes[0].camera
+        # What nobody asked for is only preferred, and features are set in their order.
+        assert camera.model_fields_set == before.model_fields_set
+        assert list(camera.node_values) == list(before.node_values)
 
 
 def test_a_line_needs_no_more_than_a_camera_and_a_recipe(tmp_path: Path) -> None:

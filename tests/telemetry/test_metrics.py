@@ -184,7 +184,7 @@ def new_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv(metrics.MULTIPROCESS_VARIABLE, "to be replaced")
     lane = {"name": "lane-1", "recipe": "recipe", "camera": {"producer": "camera.cti"}}
     settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
-    line = Line(settings, tmp_path / "line.yaml", tmp_path / "run")
+    line = Line(settings, tmp_path / "run")
     yield scrape(line.metrics_port)
     line.stop()
 
@@ -204,7 +204,7 @@ def test_a_run_directory_that_cannot_be_used_is_told_in_one_line(
     lane = {"name": "lane-1", "recipe": "recipe", "camera": {"producer": "camera.cti"}}
     settings = LineSettings.model_validate({"lanes": [lane], "metrics": {"port": 0}})
     with pytest.raises(ConfigurationError, match=r"run cannot be used.*; .*--run-directory"):
-        Line(settings, tmp_path / "line.yaml", tmp_path / "run")
+        Line(settings, tmp_path / "run")
 
 
 @pytest.mark.parametrize(
