@@ -151,7 +151,10 @@ class Camera:
                 after_ns = time.monotonic_ns()
                 device_ns = int(self.nodes.read(value))
                 if frequency is not None and self.nodes.offers(frequency):
-                    device_ns = device_ns * 1_000_000_000 // int(self.nodes.read(frequency))
+                    ticks_per_s = int(self.nodes.read(frequency))
+                    if ticks_per_s == 0:  # so says a camera that has no time stamps
+                        return None
+                    device_ns = device_ns * 1_000_000_000 // ticks_per_s
                 return before_ns, device_ns, after_ns
         return None
 
