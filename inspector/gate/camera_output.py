@@ -41,8 +41,9 @@ class CameraWires:
             self._send(0)
 
     def close(self) -> None:
-        """See `Wires.close`."""
-        self.reject()
+        """See `Wires.close`. Where nobody takes the request the camera's timer ends the pass."""
+        if self._passing:
+            self._ask(0)
 
     def _send(self, until_ns: int) -> None:
         if not self._ask(until_ns):

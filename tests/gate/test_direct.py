@@ -20,6 +20,7 @@ from inspector.gate import (
     LineState,
     Outgoing,
 )
+from inspector.gate.camera_output import CameraWires
 from inspector.gate.direct import DirectGate
 from inspector.gate.scanner import Pace
 from tests.gate.wires import WiresInTheAir
@@ -123,6 +124,13 @@ def test_whatever_breaks_while_scanning_rejects_is_named_and_is_begun_anew(
     assert caught.value.fault is GateFault.CLOSED
     assert gate.exchange(IDLE).session > session
     assert len(opened) == 2
+
+
+def test_a_camera_process_that_takes_no_requests_is_named_and_ends_the_scans_in_order() -> None:
+    wires = CameraWires(lambda _until_ns: False)
+    with pytest.raises(GateError, match="does not take requests"):
+        wires.pass_until(1)
+    wires.close()
 
 
 def test_wires_that_cannot_be_had_are_named_with_a_remedy() -> None:
