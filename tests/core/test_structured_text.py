@@ -134,7 +134,7 @@ class Beside(GateProgram):
             n: (self.clock_from + ns // MS) & 0xFFFFFFFF for n, ns in self.photo_eyes
         }
         done = [tuple(seen[at : at + 3]) for at in range(23, _SEEN, 3)]
-        assert sorted(row for row in done if row[0] > max(0, self.gate_count - 8)) == sorted(
+        assert sorted(row for row in done if row[0]) == sorted(
             (n, int(action), int(why)) for n, action, why in self.gate_results
         ), f"at {now_ns // MS} ms"
 
@@ -282,6 +282,28 @@ def test_a_belt_that_has_run_for_weeks_is_watched_as_on_its_first_day(
             arrived = now == counted + GATE_EYE or (unexpected and now == counted + 200)
             program.scan(now * MS, counts=now, arrived=int(arrived))
     assert [why for _, _, why in program.gate_results] == [GateReason.OK, GateReason.OUT_OF_STEP]
+    library.gate_free(program._gate)
+
+
+def test_a_photo_eye_that_flickers_on_a_standing_belt_leaves_no_gate_result_that_is_too_old(
+    library: ctypes.CDLL,
+) -> None:
+    """The line takes a block for garbage in which a part is not one of the last eight at the gate."""
+    program = Beside(SESSION, TIMED, library=library)
+    now = 0
+
+    def part(ms_before: int, *, runs: bool = True) -> None:
+        nonlocal now
+        for edge in [0] * (ms_before // 5 - 1) + [1]:
+            now += 5
+            program.scan(now * MS, edge, runs=runs)
+
+    for _ in range(12):
+        part(200)
+    while 10 in program.parts:
+        part(10, runs=False)
+    part(1000)
+    assert program.gate_count == program.part_count - 1
     library.gate_free(program._gate)
 
 
