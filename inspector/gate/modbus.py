@@ -149,9 +149,9 @@ class ModbusGate:
     def _packet(self, sending: bool, data: bytes) -> bytes:
         """See all traffic: a peer that dribbles bytes must not hold the exchange up for ever."""
         if not sending:
-            self._bytes_came = True
             if self._clock() > self._answer_by_ns:
                 raise ModbusException("the answer is not complete in time")
+            self._bytes_came = True
         return data
 
     def _write(self) -> None:

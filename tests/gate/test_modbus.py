@@ -1,6 +1,7 @@
 """What is special to the Modbus client: how a server refuses, and answers that are no Modbus."""
 
 import struct
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -58,4 +59,21 @@ def test_a_connection_that_the_plc_resets_is_told_to_be_closed(plc: ModbusPlc) -
     plc.reset()
     error = first_failure(plc, gate)
     assert error.fault is GateFault.CLOSED, error
+    gate.close()
+
+
+def test_an_answer_that_a_busy_computer_takes_too_late_is_no_sign_of_another_protocol(
+    plc: ModbusPlc,
+) -> None:
+    late_ns = 0
+
+    def answer(request: bytes) -> bytes | None:
+        nonlocal late_ns
+        late_ns += 10**9
+        return plc.speak(request)
+
+    gate = plc.gate(timeout_ms=500, clock=lambda: time.monotonic_ns() + late_ns)
+    plc.answer = answer
+    error = first_failure(plc, gate)
+    assert error.fault is GateFault.NO_ANSWER, error
     gate.close()
