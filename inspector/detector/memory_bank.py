@@ -124,32 +124,40 @@ def _learned(
     """Patches, G×K×C, and the number of the picture each came from, G×K."""
     rows, columns = features.shape[2:]
     reach = _REACH[neighbourhood]
-    groups = rows if reach else 1
-    unit = functional.normalize(_in_groups(features, groups), dim=-1).transpose(0, 1)
     most = max(1, most_patches // (2 * reach + 1))
+    grouped = _in_groups(features, rows if reach else 1)
     if neighbourhood != "cup":
-        return _representative(unit, most, seed)
+        # One group after the other: of thousands of pictures no second copy of all features is held.
+        chosen = (_representative(_kept(group), most, seed) for group in grouped.unbind(dim=1))
+        patches, owners = (torch.stack(each) for each in zip(*chosen, strict=True))
+        return patches, owners
     shown = torch.zeros(rows * columns, dtype=torch.bool)
     shown[torch.from_numpy(cup_patches((rows, columns)))] = True
     # Were it in the choice, the one picture that it was kept of would be compared without it, and be as hot
     # beside the cup as no stain on it.
-    beside = unit[:, 0, ~shown][:, :1].half().float()
-    patches, owners = _representative(unit[:, :, shown], most - beside.shape[1], seed)
-    nobody = torch.full(beside.shape[:2], _NOBODY)
-    return torch.cat([patches, beside], dim=1), torch.cat([owners, nobody], dim=1)
+    unit = _kept(grouped[:, 0])
+    beside = unit[0, ~shown][:1].float()
+    patches, owners = _representative(unit[:, shown], most - len(beside), seed)
+    nobody = torch.full((len(beside),), _NOBODY)
+    return torch.cat([patches, beside])[None], torch.cat([owners, nobody])[None]
 
 
 def _representative(unit: Tensor, most: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Of G×n×q×C at most so many patches a group, G×K×C, and the number of each one's picture, G×K."""
-    groups, pictures, positions, channels = unit.shape
+    """Of n×q×C at most so many patches, K×C, and the number of each one's picture, K."""
+    pictures, positions, channels = unit.shape
     owners = torch.arange(pictures).repeat_interleave(positions)
-    patches = unit.reshape(groups, -1, channels).half().float()
-    if patches.shape[1] <= most:
-        return patches, owners.expand(groups, -1)
+    patches = unit.reshape(-1, channels)
+    if len(patches) <= most:
+        return patches.float(), owners
     random = torch.Generator().manual_seed(seed)
     projection = torch.randn(channels, _PROJECTED, generator=random)
-    kept = torch.stack([_spread(group @ projection, most) for group in patches])
-    return torch.take_along_dim(patches, kept[:, :, None], dim=1), owners[kept]
+    kept = _spread(patches.float() @ projection, most)
+    return patches[kept].float(), owners[kept]
+
+
+def _kept(features: Tensor) -> Tensor:
+    """…×C features as a bank's file has them: of length 1, in float16."""
+    return functional.normalize(features, dim=-1).half()
 
 
 def _spread(points: Tensor, count: int) -> Tensor:

@@ -1,5 +1,7 @@
 """A bank of clean patches: what it knows is cold, where it knows it from, and who is left out."""
 
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -152,3 +154,16 @@ def test_a_picture_alone_cannot_be_left_out() -> None:
 def test_maps_of_another_number_of_rows_are_refused() -> None:
     with pytest.raises(ValueError, match="bank of 5 rows cannot judge maps of 6"):
         learn_bank(_maps(2, 0), "radius").distance_map(_maps(1, 1, rows=6))
+
+
+def test_a_bank_of_many_pictures_holds_no_second_copy_of_all_their_features() -> None:
+    clean = _maps(64, 0, rows=16, columns=56, channels=384)
+    before = _kilobytes("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    learn_bank(clean, "radius", most_patches=30)
+    assert 1024 * (_kilobytes("VmHWM") - before) < clean.nbytes
+
+
+def _kilobytes(of: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(f"{of}:"))
