@@ -69,8 +69,8 @@ def labelled_files(folder: Path) -> list[Labelled]:
             have any picture suffix.
 
     Raises:
-        RecipeError: there are no test pictures, one lies outside the kinds' folders, or a mask is
-            missing.
+        RecipeError: there are no test pictures, or not both clean and defective ones; one lies outside the
+            kinds' folders, or a mask is missing.
     """
     test, truth = folder / "test", folder / "ground_truth"
     if not test.is_dir():
@@ -93,4 +93,9 @@ def labelled_files(folder: Path) -> list[Labelled]:
                 "every defective picture needs its mask; clean ones lie in test/good",
             )
         labelled.append(Labelled(kind, path, None if kind == GOOD else mask))
+    if len({one.kind == GOOD for one in labelled}) < 2:
+        raise RecipeError(
+            f"the {len(labelled)} test pictures of {folder} are not both clean and defective",
+            "put clean ones into test/good and defective ones, with their masks, beside it",
+        )
     return labelled

@@ -13,7 +13,7 @@ from inspector.core.errors import RecipeError
 from inspector.decision import Calibration, judge
 from inspector.detector.datasets import GOOD, Labelled
 from inspector.detector.figures import Figures, figures, image_figures
-from inspector.detector.pictures import check_alike, read_mask, survey
+from inspector.detector.pictures import PictureSet, check_alike, read_mask, survey
 from inspector.detector.preparation import PIXEL_FORMAT, OnProgress, Steps
 from inspector.recipe.manifest import ViewEntry
 from inspector.vision import (
@@ -141,10 +141,10 @@ def seen_cups(
     ``bits`` are those of the clean pictures, see :func:`survey`.
 
     Raises:
-        RecipeError: a picture or mask cannot be used; all pictures are opened before the first is seen.
+        RecipeError: a picture or mask cannot be used; all are opened before the first is seen.
     """
     steps = Steps(2 * len(labelled), on_progress)
-    pictures = survey([one.path for one in labelled], steps, bits)
+    pictures = _opened(labelled, steps, bits)
     for one in labelled:
         raw = pictures.mosaic(one.path)
         cup = prepare(raw, PIXEL_FORMAT, segment, reference, view=view)
@@ -176,7 +176,7 @@ def seen_whole(
             or, where theirs is not known, than the rest.
     """
     steps = Steps(2 * len(labelled), on_progress)
-    pictures = survey([one.path for one in labelled], steps, bits)
+    pictures = _opened(labelled, steps, bits)
     check_alike(pictures, aspect)
     for one in labelled:
         colour = pictures.colour(one.path)
@@ -261,6 +261,17 @@ def evaluate(
         },
         judged=tuple(judged),
     )
+
+
+def _opened(
+    labelled: Sequence[Labelled], on_picture: Callable[[], None], bits: int | None
+) -> PictureSet:
+    """All test pictures and masks, opened once."""
+    pictures = survey([one.path for one in labelled], on_picture, bits)
+    for one, shape in zip(labelled, pictures.shapes, strict=True):
+        if one.mask is not None:
+            read_mask(one.mask, shape)
+    return pictures
 
 
 def _told_apart(kind: str, judged: Sequence[Judged]) -> float | None:

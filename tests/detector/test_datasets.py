@@ -111,6 +111,16 @@ def test_a_picture_outside_the_kinds_folders_is_refused(bottles: Path) -> None:
         labelled_files(bottles)
 
 
+@pytest.mark.parametrize("missing", ["good", "crack"])
+def test_test_pictures_of_one_side_alone_are_refused_before_they_are_looked_at(
+    bottles: Path, missing: str
+) -> None:
+    for path in (bottles / "test" / missing).iterdir():
+        path.unlink()
+    with pytest.raises(RecipeError, match="not both clean and defective; put clean ones into"):
+        labelled_files(bottles)
+
+
 def test_a_folder_without_test_pictures_is_refused_with_the_layout(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"no test folder in .*; .*ground_truth/<kind>"):
         labelled_files(tmp_path)

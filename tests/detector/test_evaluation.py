@@ -134,11 +134,13 @@ def test_a_defect_too_fine_for_the_grid_still_counts(tmp_path: Path) -> None:
     assert bad.mask.any(axis=0).all()
 
 
-def test_a_mask_of_another_shape_is_refused_by_name(tmp_path: Path) -> None:
+def test_a_mask_of_another_shape_is_refused_by_name_before_a_picture_is_judged(
+    tmp_path: Path,
+) -> None:
     folder = data_set(tmp_path, 60, 80)
     cv2.imwrite(str(folder / "ground_truth/square/1_mask.png"), np.ones((60, 60), np.uint8))
     with pytest.raises(RecipeError, match=r"1_mask\.png has 60×60 pixels, its picture 80×60"):
-        list(seen_whole(labelled_files(folder), WHOLE))
+        next(seen_whole(labelled_files(folder), WHOLE))
 
 
 def test_a_broken_test_picture_is_refused_by_name(tmp_path: Path) -> None:
