@@ -149,7 +149,8 @@ def _region_shares(masks: Sequence[NDArray[np.bool_]]) -> NDArray[np.float32]:
     shares = []
     for mask in masks:
         _, labels, sizes, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-        share = 1.0 / sizes[:, cv2.CC_STAT_AREA].astype(np.float32)
+        # Where all of a picture is marked, nothing is left of what is around.
+        share = 1.0 / np.maximum(sizes[:, cv2.CC_STAT_AREA], 1).astype(np.float32)
         share[0] = 0.0
         shares.append(share[labels].ravel())
     return np.concatenate(shares)

@@ -84,6 +84,13 @@ def test_the_overlap_between_two_thresholds_is_taken_from_the_line_between_them(
     assert found.au_pro == pytest.approx(area / 0.3)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_picture_that_is_defective_all_over_is_one_region() -> None:
+    heats = [np.full((4, 4), heat, np.float32) for heat in (0.0, 1.0)]
+    masks = [np.zeros((4, 4), np.bool_), np.ones((4, 4), np.bool_)]
+    assert figures([0.0, 1.0], [False, True], heats, masks, 0.5, 0.5).au_pro == 1.0
+
+
 def test_regions_that_touch_at_a_corner_are_one() -> None:
     mask = np.eye(4, 8, dtype=np.bool_)
     mask[0, 7] = True
