@@ -274,8 +274,17 @@ app.command("adapt")(adapt_command)
 
 
 def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
-    """What the networks compare."""
+    """What the networks compare.
+
+    Raises:
+        RecipeError: a view of a cup is asked for, of pictures in which none is found.
+    """
     if not background:
+        if view != "polar":  # what is taken where nothing is said
+            raise RecipeError(
+                f"whole pictures have no {view} view",
+                "leave out --view or, for cups in camera frames, --no-background",
+            )
         side = Teacher(teacher).rows
         return ViewEntry(kind="whole", rows=side, columns=side)
     if view == "upright" or view == "round":
