@@ -195,8 +195,12 @@ def _manifest(path: Path) -> Manifest:
                 "teach the type anew",
             ) from error
         key = ".".join(str(step) for step in first["loc"]) or "the file"
-        what = "no such key" if first["type"] == "extra_forbidden" else first["msg"]
-        raise RecipeError(f"{path}: {key}: {what}", _MEND_RECIPE) from error
+        if first["type"] == "extra_forbidden":
+            raise RecipeError(
+                f"{path}: {key}: no such key",
+                "bring this program up to date, for a newer one may have taught it, or teach the type again",
+            ) from error
+        raise RecipeError(f"{path}: {key}: {first['msg']}", _MEND_RECIPE) from error
     if manifest.sha256 != manifest.digest():
         raise RecipeError(f"{path} was changed after it was made", _MEND_RECIPE)
     return manifest
