@@ -280,7 +280,8 @@ def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
         RecipeError: a view of a cup is asked for, of pictures in which none is found.
     """
     if not background:
-        if view != "polar":  # what is taken where nothing is said
+        # Polar is what is taken where nothing is said, and upright is whole where nothing is taken away.
+        if view == "coarse" or view == "round":
             raise RecipeError(
                 f"whole pictures have no {view} view",
                 "leave out --view or, for cups in camera frames, --no-background",
