@@ -188,6 +188,9 @@ class Inspection:
         for lane in self._lanes:
             metrics.QUEUE_DEPTH.labels(lane, "workbench").set(self._workbench.waiting)
             metrics.QUEUE_DEPTH.labels(lane, "events").set(self._events.qsize())
+        for told in lanes:
+            metrics.NOTHING_PASSES.labels(told.name).set(told.rejecting)
+        metrics.STATUS_TIME.set_to_current_time()
         write_status(
             self._status_file,
             LineStatus(

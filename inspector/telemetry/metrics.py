@@ -99,6 +99,17 @@ LINK_UP = Gauge(
     ["lane", "link"],
     multiprocess_mode="livemax",
 )
+NOTHING_PASSES = Gauge(
+    "inspector_nothing_passes_raised",
+    "1 while no part can pass, whatever it looks like; the operators' page says why",
+    ["lane"],
+    multiprocess_mode="livemostrecent",
+)
+STATUS_TIME = Gauge(
+    "inspector_status_time_seconds",
+    "When inspection last said how the lanes are, since 1970 UTC; it does so several times a second",
+    multiprocess_mode="livemostrecent",
+)
 REJECT_ALARM = Gauge(
     "inspector_reject_alarm_raised",
     "1 while too many parts are rejected (rejects_in_a_row, reject_share)",

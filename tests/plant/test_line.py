@@ -141,6 +141,8 @@ def test_the_whole_line_runs_unchanged_on_a_camera_this_project_did_not_write(
     # Its frames have no time, and show a ball and no cup: no part may ever be called clean.
     assert any("none is any part's" in alarm.text for alarm in status.lanes[0].alarms)
     assert status.state is LineState.REJECTING
+    assert 'inspector_nothing_passes_raised{lane="lane-1"} 1.0' in line.metrics()
+    assert "\ninspector_status_time_seconds " in line.metrics()
     assert not status.lanes[0].parts.get("clean")  # type: ignore[call-overload]
     children = psutil.Process(line.process.pid).children(recursive=True)
     line.process.send_signal(signal.SIGTERM)

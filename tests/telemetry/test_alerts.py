@@ -25,6 +25,12 @@ TROUBLES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
         "critical",
         {**LANE, "link": "plc"},
     ),
+    "InspectionHangs": ({"inspector_status_time_seconds": "0 60 120x30"}, "critical", {}),
+    "NothingPasses": (
+        {'inspector_nothing_passes_raised{lane="lane-1"}': "0 1x30"},
+        "critical",
+        LANE,
+    ),
     "TooManyRejects": (
         {'inspector_reject_alarm_raised{lane="lane-1", alarm="reject_share"}': "0 1x30"},
         "warning",
@@ -64,6 +70,9 @@ TROUBLES: dict[str, tuple[dict[str, str], str, dict[str, str]]] = {
 }
 QUIET = {
     **UP,
+    "inspector_status_time_seconds": "0+60x30",
+    # Nothing passes while the belt stands: see the condition.
+    'inspector_nothing_passes_raised{lane="lane-1"}': "1x30",
     'inspector_parts_passed_wrongly_total{lane="lane-1"}': "0x30",
     'inspector_reject_alarm_raised{lane="lane-1", alarm="reject_share"}': "0x30",
     'inspector_gate_condition_raised{lane="lane-1", condition="belt_stands"}': "1x30",
@@ -122,3 +131,9 @@ def test_frames_of_which_packets_are_lost_are_told_though_none_is_missing(tmp_pa
         'inspector_frames_total{lane="lane-1", state="incomplete"}': "0 0 1x30",
     }
     judged(tmp_path, UP | series, {"FramesLost": [raised("FramesLost", "warning", LANE)]})
+
+
+def test_that_nothing_passes_is_not_told_twice_where_a_link_is_down(tmp_path: Path) -> None:
+    down = {'inspector_link_up{lane="lane-1", link="camera"}': "0x30"}
+    series = UP | down | {'inspector_nothing_passes_raised{lane="lane-1"}': "1x30"}
+    judged(tmp_path, series, {"NothingPasses": []})

@@ -258,6 +258,8 @@ def test_a_first_part_that_passed_wrongly_raises_an_alarm_for_an_increase(
     [
         ("ENGINE_INFO", ["lane-1", "openvino", "float32", "fastest"]),
         ("QUEUE_DEPTH", ["lane-1", "events"]),
+        ("NOTHING_PASSES", ["lane-1"]),
+        ("STATUS_TIME", []),
         ("REJECT_ALARM", ["lane-1", "reject_share"]),
         ("GATE_CONDITION", ["lane-1", "belt_stands"]),
         ("CAMERA_TEMPERATURE", ["lane-1"]),
