@@ -96,7 +96,8 @@ def teach_command(
         ViewName,
         typer.Option(
             help="what of a cup is compared; coarse: polar, in little more than half the work; "
-            "round: upright, without the patches beside the cup"
+            "round: upright, without the patches beside the cup; what is no cup is compared whole, whatever "
+            "this says"
         ),
     ] = "polar",
     background: _Background = True,
@@ -274,18 +275,8 @@ app.command("adapt")(adapt_command)
 
 
 def _view(view: ViewName, background: bool, teacher: str) -> ViewEntry:
-    """What the networks compare.
-
-    Raises:
-        RecipeError: a view of a cup is asked for, of pictures in which none is found.
-    """
+    """What the networks compare."""
     if not background:
-        # Polar is what is taken where nothing is said, and upright is whole where nothing is taken away.
-        if view == "coarse" or view == "round":
-            raise RecipeError(
-                f"whole pictures have no {view} view",
-                "leave out --view or, for cups in camera frames, --no-background",
-            )
         side = Teacher(teacher).rows
         return ViewEntry(kind="whole", rows=side, columns=side)
     if view == "upright" or view == "round":

@@ -16,6 +16,7 @@ are at most twice (1 - c)/2 of all, whatever the choice went by.
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -114,6 +115,7 @@ def promised_threshold(
     )
 
 
+@cache  # a study of many draws asks the same each time
 def _needed(wanted: float, confidence: float, left_out: int) -> int:
     """From how many pictures, so many of them left out, the largest score keeps the rate."""
 

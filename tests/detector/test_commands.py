@@ -287,10 +287,9 @@ def test_an_unknown_strategy_is_refused_with_the_list(dataset: Path, tmp_path: P
     [
         ("--strategy transfer", "a type is taught from its own alone; leave it out"),
         ("--width 131", "a student cannot be 131 channels wide; use a multiple of 64"),
-        ("--view coarse", "whole pictures have no coarse view; leave out --view or, for cups"),
     ],
 )
-def test_what_cannot_be_taught_is_refused_before_a_picture_is_looked_at(
+def test_a_student_that_cannot_be_trained_is_refused_before_a_picture_is_looked_at(
     option: str, why: str, dataset: Path, tmp_path: Path
 ) -> None:
     code, told = _teach(dataset, tmp_path, *option.split())
